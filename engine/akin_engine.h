@@ -1,0 +1,600 @@
+/* akin engine: a data directory of collections, whole. This is the door of
+ * libakin: everything a program needs to keep and search pictures, captions and
+ * vectors without a server. The server and the command line are built on it and
+ * on nothing below it.
+ *
+ *   options        akin_config_*          one table, akin_options
+ *   directory      akin_engine_open/close/save/stats
+ *   collections    akin_engine_create/drop/list/info
+ *   items          akin_engine_put/get/vector/remove/set_attributes/...
+ *   long work      akin_engine_ingest/rebuild/reindex, and the same as jobs
+ *   questions      akin_engine_search/count/embed_text/embed_picture
+ *   trust          akin_engine_check
+ *
+ * Unless a comment says otherwise: a function may be called from any thread at
+ * any time between open and close; arguments are borrowed for the call; spans of
+ * text are UTF-8 without a NUL; a `collection` is a NUL-terminated name; an
+ * unknown collection is AKIN_NOT_FOUND; writing through a read-only engine is
+ * AKIN_DENIED; `err` may be NULL. An akin_* struct with a clear function is
+ * filled by us and cleared by the caller (clear is a no-op on {0}). */
+#ifndef AKIN_ENGINE_H
+#define AKIN_ENGINE_H
+
+#include "akin_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AKIN_API __attribute__((visibility("default")))
+
+#define AKIN_NAME_BYTES       128     /* longest collection name */
+#define AKIN_ID_BYTES         1024    /* longest item id */
+#define AKIN_ATTRIBUTES_BYTES 1048576 /* longest JSON of attributes */
+#define AKIN_CAPTION_BYTES    65536   /* longest caption */
+#define AKIN_QUERY_MAX_K      10000   /* most matches one query returns */
+#define AKIN_QUERY_MAX_TERMS  64
+#define AKIN_FILTER_BYTES     65536 /* longest filter expression */
+#define AKIN_DEFAULT_NAME     "default"
+
+/* ---- options (engine/config.c) ------------------------------------------ */
+
+typedef enum {
+    AKIN_OPTION_BOOL, /* yes/no, true/false, on/off, 1/0 */
+    AKIN_OPTION_UINT, /* decimal; bytes may end in K, M, G (1024) */
+    AKIN_OPTION_REAL,
+    AKIN_OPTION_TEXT,
+    AKIN_OPTION_CHOICE /* one of the words in `choices`, comma-separated */
+} akin_option_type;
+
+/* One row of the table that config file, environment, flags and AKIN.CONFIG
+ * read. "index.nprobe" is --index-nprobe on the command line and
+ * AKIN_INDEX_NPROBE in the environment. */
+typedef struct {
+    const char *name;
+    akin_option_type type;
+    const char *fallback; /* the default, as text */
+    double min, max;      /* UINT, REAL; TEXT: longest, in bytes */
+    const char *choices;  /* CHOICE only, else NULL */
+    bool live;            /* may change while the server runs */
+    const char *help;
+} akin_option;
+
+/* All rows, in the order in which help prints them. */
+AKIN_API const akin_option *akin_options(size_t *n);
+/* The row of that name, of "index-nprobe" or of "AKIN_INDEX_NPROBE"; NULL. */
+AKIN_API const akin_option *akin_option_find(const char *name);
+
+/* The values of all options. Threads: safe. */
+typedef struct akin_config akin_config;
+
+/* Everything at its default. */
+AKIN_API akin_status akin_config_open(akin_config **out,
+                                      akin_error *err) AKIN_MUST_CHECK;
+AKIN_API void akin_config_close(akin_config *config); /* no-op on NULL */
+
+/* Checks and sets one option. Fails with AKIN_NOT_FOUND (no such option; the
+ * message names the nearest), AKIN_INVALID (says the bounds). */
+AKIN_API akin_status akin_config_set(akin_config *config, const char *name,
+                                     const char *value,
+                                     akin_error *err) AKIN_MUST_CHECK;
+/* The same, but refuses (AKIN_DENIED) what only a restart can change. */
+AKIN_API akin_status akin_config_set_live(akin_config *config, const char *name,
+                                          const char *value,
+                                          akin_error *err) AKIN_MUST_CHECK;
+/* "name = value" lines, # comments. Errors name file and line. */
+AKIN_API akin_status akin_config_load(akin_config *config, const char *path,
+                                      akin_error *err) AKIN_MUST_CHECK;
+/* AKIN_* variables that name an option; others are left alone. */
+AKIN_API akin_status akin_config_environment(akin_config *config,
+                                             akin_error *err) AKIN_MUST_CHECK;
+/* Takes what is an option (--name value, --name=value, --flag, --no-flag) out of
+ * argv and leaves the rest, in order; stops at "--". */
+AKIN_API akin_status akin_config_args(akin_config *config, int *argc,
+                                      char **argv,
+                                      akin_error *err) AKIN_MUST_CHECK;
+
+/* Values; `name` must be in the table and of that type (asserted). */
+AKIN_API bool akin_config_bool(const akin_config *config, const char *name);
+AKIN_API uint64_t akin_config_uint(const akin_config *config, const char *name);
+AKIN_API double akin_config_real(const akin_config *config, const char *name);
+/* Any option as text, copied into out (cut to size, NUL-terminated). */
+AKIN_API const char *akin_config_text(const akin_config *config,
+                                      const char *name, char *out, size_t size);
+/* Whether it was set by anyone, or is at its default. */
+AKIN_API bool akin_config_is_set(const akin_config *config, const char *name);
+
+/* ---- the directory ------------------------------------------------------- */
+
+typedef struct akin_engine akin_engine;
+
+typedef struct {
+    const char *data_dir;  /* NULL: option "data" */
+    const char *model_dir; /* for new collections; NULL: option "model"; both
+                              empty: vectors only */
+    bool read_only;        /* takes no lock, starts no maintenance */
+    akin_config *config;   /* NULL: defaults; must outlive the engine */
+} akin_engine_options;
+
+/* Opens the directory (made when missing), its collections and their indexes,
+ * and brings the indexes up to the last transaction. Models are mapped when a
+ * collection first needs them; the default model at once. Fails with AKIN_BUSY
+ * (another process writes here; names its pid), AKIN_NOT_FOUND, AKIN_CORRUPT,
+ * AKIN_UNSUPPORTED (written by a newer akin), AKIN_BAD_DATA (the model). */
+AKIN_API akin_status akin_engine_open(const akin_engine_options *options,
+                                      akin_engine **out,
+                                      akin_error *err) AKIN_MUST_CHECK;
+/* Cancels jobs (they stay resumable), saves, closes. No call may be in
+ * progress. No-op on NULL. */
+AKIN_API void akin_engine_close(akin_engine *engine);
+/* Writes index generations and checkpoints now. */
+AKIN_API akin_status akin_engine_save(akin_engine *engine, akin_error *err);
+
+/* Counters since open, and sizes now; for INFO and /metrics. */
+typedef struct {
+    uint64_t items, collections;
+    uint64_t queries, query_ns;           /* searches answered, time in them */
+    uint64_t puts, put_items;             /* calls, items */
+    uint64_t pictures_decoded, decode_ns; /* thread time */
+    uint64_t encoder_batches, encoder_items, encoder_ns;
+    uint64_t text_cache_hits, text_cache_misses;
+    uint64_t filter_cache_hits, filter_cache_misses;
+    uint32_t encode_queue, decode_queue; /* waiting now */
+    uint32_t jobs_running;
+    uint64_t db_bytes, index_bytes, memory_bytes; /* on disk, disk, resident */
+} akin_engine_stats;
+AKIN_API void akin_engine_get_stats(akin_engine *engine,
+                                    akin_engine_stats *out);
+
+/* ---- collections ---------------------------------------------------------- */
+
+typedef enum {
+    AKIN_FIELD_TEXT,
+    AKIN_FIELD_NUMBER,
+    AKIN_FIELD_BOOL
+} akin_field_type;
+
+/* An attribute that filters use often: kept in an index of its own. */
+typedef struct {
+    const char *name; /* "price", "maker.city" */
+    akin_field_type type;
+} akin_field;
+
+#define AKIN_MAX_FIELDS 64
+
+typedef struct {
+    const char *model_dir; /* NULL: the engine's model */
+    uint32_t dim;          /* != 0: a collection of raw vectors, no model */
+    const akin_field *fields;
+    size_t nfields;
+} akin_collection_options;
+
+/* Fails with AKIN_EXISTS, AKIN_INVALID (the name: 1..128 bytes of UTF-8 without
+ * control characters; dim 1..32768), AKIN_UNSUPPORTED (no model and no dim). */
+AKIN_API akin_status akin_engine_create(akin_engine *engine,
+                                        const char *collection,
+                                        const akin_collection_options *options,
+                                        akin_error *err);
+/* Items, vectors, indexes, thumbnails, all at once. Cancels its jobs. */
+AKIN_API akin_status akin_engine_drop(akin_engine *engine,
+                                      const char *collection, akin_error *err);
+
+typedef struct {
+    uint64_t vectors;    /* live */
+    uint64_t delta;      /* of them newer than the generation */
+    uint64_t tombstones; /* dead in the generation */
+    char kind[32];       /* "exact", "IVF4096,PQ64" ... */
+    uint64_t memory_bytes, disk_bytes;
+    double recall; /* measured at the default setting; 0: exact */
+    bool building;
+} akin_space_info;
+
+typedef struct {
+    char name[AKIN_NAME_BYTES + 1];
+    uint64_t items, sequence; /* sequence: of the last change */
+    uint32_t dim;
+    char model_name[128], model_dir[1024]; /* empty: raw vectors only */
+    char fingerprint[65];                  /* hex; empty: none */
+    bool model_ready; /* its model is here and of that fingerprint */
+    akin_space_info image, caption;
+    int64_t created_ms;
+    uint32_t nfields;
+    struct {
+        char name[128];
+        akin_field_type type;
+    } fields[AKIN_MAX_FIELDS];
+} akin_collection_info;
+
+AKIN_API akin_status akin_engine_info(akin_engine *engine,
+                                      const char *collection,
+                                      akin_collection_info *out,
+                                      akin_error *err);
+/* All, sorted by name; *out is the caller's, for akin_free. */
+AKIN_API akin_status akin_engine_list(akin_engine *engine,
+                                      akin_collection_info **out, size_t *n,
+                                      akin_error *err) AKIN_MUST_CHECK;
+
+/* ---- items ----------------------------------------------------------------- */
+
+/* One item to put. A part whose data is NULL is left as it is (or absent, in a
+ * new item); a part that is there but empty is removed. */
+typedef struct {
+    akin_span id;        /* 1..AKIN_ID_BYTES */
+    const float *vector; /* (dim) raw embedding for the image space, any length
+                             but zero; not with `picture` */
+    uint32_t dim;
+    akin_span picture; /* bytes of a picture file */
+    akin_span caption;
+    akin_span attributes; /* JSON object */
+    akin_span path;       /* where the picture came from; informative */
+    int64_t modified_ms;  /* of that file; 0: unknown */
+} akin_item_input;
+
+typedef enum {
+    AKIN_PUT_FAILED,
+    AKIN_PUT_ADDED,
+    AKIN_PUT_UPDATED,
+    AKIN_PUT_UNCHANGED /* equal to what is stored; nothing written */
+} akin_put_outcome;
+
+typedef struct {
+    akin_status status;
+    akin_put_outcome outcome;
+    bool reused;       /* same bytes known already: no embedding was computed */
+    char message[240]; /* when status is not AKIN_OK */
+} akin_put_result;
+
+typedef struct {
+    bool create;  /* make the collection when missing: with the engine's model
+                     for pictures and captions, raw when the first item has a
+                     vector */
+    bool replace; /* parts not given are removed, not kept */
+} akin_put_options;
+
+/* Puts n items, results: (n), caller's. Decoding, encoding and storing overlap;
+ * concurrent calls share the encoder's batches. Returns when all good items are
+ * on disk and visible to the next query; a bad item only fails its own result.
+ * Two inputs with one id in a call: the later wins. options may be NULL.
+ * Returns other than AKIN_OK when nothing was attempted or the store failed;
+ * then results are undefined. */
+AKIN_API akin_status akin_engine_put(akin_engine *engine,
+                                     const char *collection,
+                                     const akin_item_input *items, size_t n,
+                                     const akin_put_options *options,
+                                     akin_put_result *results, akin_error *err);
+
+/* An item as stored. Strings are NULL when absent. */
+typedef struct {
+    char *id, *caption, *attributes, *path, *format;
+    int64_t added_ms, changed_ms, modified_ms;
+    uint64_t picture_bytes;
+    uint32_t width, height; /* of the picture, orientation applied; 0: none */
+    bool has_image, has_caption; /* which vectors are there */
+    char hash[65];               /* SHA-256 of the picture's bytes, or "" */
+} akin_item_info;
+AKIN_API void akin_item_info_clear(akin_item_info *item);
+
+/* Fails with AKIN_NOT_FOUND (collection or item; the message says which). */
+AKIN_API akin_status akin_engine_get(akin_engine *engine,
+                                     const char *collection, akin_span id,
+                                     akin_item_info *out, akin_error *err);
+/* AKIN_OK when the item is there, else AKIN_NOT_FOUND. */
+AKIN_API akin_status akin_engine_exists(akin_engine *engine,
+                                        const char *collection, akin_span id,
+                                        akin_error *err);
+
+typedef enum {
+    AKIN_QUERY_AUTO,
+    AKIN_QUERY_IMAGE,
+    AKIN_QUERY_CAPTION,
+    AKIN_QUERY_BOTH /* fused */
+} akin_query_space;
+
+/* The stored unit vector, dim floats in *out for akin_free. space AUTO: the
+ * picture's, else the caption's. norm (may be NULL): the length the vector had
+ * when it was given raw, 1 for embeddings. */
+AKIN_API akin_status akin_engine_vector(akin_engine *engine,
+                                        const char *collection, akin_span id,
+                                        akin_query_space space, float **out,
+                                        uint32_t *dim, float *norm,
+                                        akin_error *err) AKIN_MUST_CHECK;
+/* The thumbnail (JPEG or PNG) appended to out. AKIN_NOT_FOUND when none. */
+AKIN_API akin_status akin_engine_thumbnail(akin_engine *engine,
+                                           const char *collection, akin_span id,
+                                           akin_buf *out, akin_error *err);
+
+/* Removes those that exist, in one transaction; *removed: how many. */
+AKIN_API akin_status akin_engine_remove(akin_engine *engine,
+                                        const char *collection,
+                                        const akin_span *ids, size_t n,
+                                        size_t *removed, akin_error *err);
+/* Replaces the attributes by a JSON object; empty removes them. */
+AKIN_API akin_status akin_engine_set_attributes(akin_engine *engine,
+                                                const char *collection,
+                                                akin_span id, akin_span json,
+                                                akin_error *err);
+
+/* Ids as NUL-terminated strings. */
+typedef struct {
+    char **ids;
+    size_t n;
+    char *memory; /* private */
+} akin_ids;
+AKIN_API void akin_ids_clear(akin_ids *ids);
+
+/* Which ids, in bytewise order. A start or end whose data is NULL is open. */
+typedef struct {
+    akin_span start, end;
+    bool after_start, before_end; /* the bound itself is left out */
+    size_t limit;                 /* 0: AKIN_QUERY_MAX_K */
+    akin_span filter;             /* expression; empty: all */
+} akin_range;
+AKIN_API akin_status akin_engine_range(akin_engine *engine,
+                                       const char *collection,
+                                       const akin_range *range, akin_ids *out,
+                                       akin_error *err);
+/* n ids at random: distinct, so at most all of them, or with repetition. */
+AKIN_API akin_status akin_engine_random(akin_engine *engine,
+                                        const char *collection, size_t n,
+                                        bool distinct, akin_ids *out,
+                                        akin_error *err);
+/* How many items pass the filter (empty: all). */
+AKIN_API akin_status akin_engine_count(akin_engine *engine,
+                                       const char *collection, akin_span filter,
+                                       uint64_t *out, akin_error *err);
+
+/* ---- search ------------------------------------------------------------------ */
+
+typedef enum {
+    AKIN_TERM_VECTOR,
+    AKIN_TERM_ITEM,
+    AKIN_TERM_TEXT,
+    AKIN_TERM_PICTURE
+} akin_term_kind;
+
+/* One part of a question; the weighted sum of all is what is searched for. */
+typedef struct {
+    akin_term_kind kind;
+    float weight; /* usually 1; negative: away from it; 0 or not finite fails */
+    akin_span data;      /* ITEM: id; TEXT: words; PICTURE: file bytes */
+    const float *vector; /* VECTOR: (dim), any length but zero */
+    uint32_t dim;
+} akin_query_term;
+
+typedef struct {
+    const akin_query_term *terms;
+    size_t nterms; /* 1..AKIN_QUERY_MAX_TERMS */
+    akin_query_space space;
+    uint32_t k;       /* 1..AKIN_QUERY_MAX_K */
+    uint32_t offset;  /* first skip so many; k + offset <= AKIN_QUERY_MAX_K */
+    akin_span filter; /* expression (below); empty: none */
+    bool exact;       /* scan everything */
+    float recall;     /* wanted, 0: option "index.recall" */
+    uint32_t nprobe;  /* lists visited, 0: what `recall` needs */
+    bool has_min_score;
+    float min_score;      /* matches below are left out */
+    bool with_attributes; /* JSON */
+    bool with_captions;
+    bool with_vectors;   /* of the space searched; fused: the picture's */
+    bool include_self;   /* items named as ITEM terms may be matches */
+    uint32_t timeout_ms; /* 0: none */
+} akin_query;
+
+typedef struct {
+    const char *id;
+    float score;          /* cosine -1..1; fused: 0..1, comparable only within
+                             this reply */
+    float image, caption; /* cosines per space; NAN when not compared */
+    const char *attributes, *match_caption; /* NULL: absent or not asked for */
+    const float *vector;                    /* (dim) or NULL */
+} akin_match;
+
+typedef struct {
+    akin_match *matches; /* (n), best first; valid until clear */
+    size_t n;
+    uint32_t dim;
+    bool exact;          /* the true best k, not an approximation */
+    bool fused;          /* several rankings were fused */
+    uint64_t considered; /* items that pass the filter (all: no filter) */
+    uint64_t embed_ns, filter_ns, search_ns, fetch_ns;
+    void *memory; /* private */
+} akin_results;
+AKIN_API void akin_results_clear(akin_results *results);
+
+/* Answers one query. A text in a collection with captions and space AUTO fuses
+ * picture space, caption space and full text. Fails with AKIN_INVALID (filter:
+ * message has the column), AKIN_NOT_FOUND (collection, item of a term),
+ * AKIN_WRONG_MODEL (text or picture, and the collection's vectors are of another
+ * model than the one that is here), AKIN_UNSUPPORTED (text or picture and the
+ * collection has no model; caption space without captions), AKIN_BAD_DATA (the
+ * picture), AKIN_TIMEOUT.
+ *
+ * Filter expressions are those of Redis vector sets: .field and .a.b select
+ * attributes; == != < <= > >= in not and or ! && || + - * / % ** ( ); numbers,
+ * "text" or 'text', true, false, null, [lists]. A missing or wrongly typed
+ * attribute makes a comparison false. Beyond Redis: @id, @caption, @added,
+ * @changed, @width, @height, @bytes, @format, and `.tags contains "x"`. */
+AKIN_API akin_status akin_engine_search(akin_engine *engine,
+                                        const char *collection,
+                                        const akin_query *query,
+                                        akin_results *out, akin_error *err);
+/* Only parses the expression. */
+AKIN_API akin_status akin_filter_check(akin_span filter, akin_error *err);
+
+/* Unit embeddings by the collection's model (NULL: the engine's), *out for
+ * akin_free. */
+AKIN_API akin_status akin_engine_embed_text(akin_engine *engine,
+                                            const char *collection,
+                                            akin_span text, float **out,
+                                            uint32_t *dim,
+                                            akin_error *err) AKIN_MUST_CHECK;
+AKIN_API akin_status akin_engine_embed_picture(akin_engine *engine,
+                                               const char *collection,
+                                               akin_span bytes, float **out,
+                                               uint32_t *dim,
+                                               akin_error *err) AKIN_MUST_CHECK;
+
+/* ---- long work ---------------------------------------------------------------- */
+
+typedef struct {
+    char phase[24]; /* "listing", "adding", "training" ... */
+    uint64_t done;  /* of total, everything below included */
+    uint64_t total; /* 0: not known yet */
+    uint64_t added, updated, skipped, failed; /* skipped: unchanged */
+    uint64_t reused;     /* of added and updated: not encoded again */
+    uint64_t bytes;      /* read */
+    double rate;         /* done per second, over the last few seconds */
+    double seconds_left; /* negative: not known */
+} akin_progress;
+
+/* Called now and then (about 10 times a second) from one thread at a time, and
+ * once at the end; false cancels. */
+typedef bool akin_progress_call(void *user, const akin_progress *progress);
+
+typedef struct {
+    char *what;    /* path, or row of a catalogue */
+    char *message; /* why */
+} akin_failure;
+
+#define AKIN_MAX_FAILURES 1000
+
+/* How long work ended. */
+typedef struct {
+    akin_progress progress;
+    double seconds;
+    akin_failure *failures; /* first AKIN_MAX_FAILURES of progress.failed */
+    size_t nfailures;
+} akin_report;
+AKIN_API void akin_report_clear(akin_report *report);
+
+typedef enum {
+    AKIN_CAPTION_METADATA, /* title and keywords in the file, if any */
+    AKIN_CAPTION_FILENAME, /* else the words of the file name */
+    AKIN_CAPTION_NONE
+} akin_caption_from;
+
+/* What to read. Each path is a folder (its pictures, id = path below it), a
+ * picture (id = file name) or a catalogue (.csv, .tsv, .jsonl, .ndjson: columns
+ * id, image, caption or title or text; the others become attributes). */
+typedef struct {
+    const char *const *paths;
+    size_t npaths;
+    bool flat;         /* do not go into folders below */
+    bool hidden;       /* names beginning with a dot too */
+    bool follow_links; /* symbolic links, each folder once */
+    akin_caption_from captions;
+    bool force; /* read again what looks unchanged */
+    bool prune; /* remove items whose file is gone (folders only) */
+} akin_ingest;
+
+/* Reads everything into the collection (made when missing), one transaction a
+ * batch. What is unchanged by path, time and size is skipped without reading
+ * it; after an interruption of any kind the same call goes on. One bad file
+ * never ends it. progress and out may be NULL. AKIN_CANCELLED: stopped by the
+ * callback; everything done so far is kept, out is filled. */
+AKIN_API akin_status akin_engine_ingest(akin_engine *engine,
+                                        const char *collection,
+                                        const akin_ingest *source,
+                                        akin_progress_call *progress,
+                                        void *user, akin_report *out,
+                                        akin_error *err);
+
+/* Builds the indexes of the collection anew from the stored vectors. */
+AKIN_API akin_status akin_engine_rebuild(akin_engine *engine,
+                                         const char *collection,
+                                         akin_progress_call *progress,
+                                         void *user, akin_error *err);
+
+/* Embeds everything again with another model and swaps when done; until then
+ * queries see the old vectors. Pictures are read again from their paths. An
+ * interrupted call goes on where it stopped. */
+AKIN_API akin_status akin_engine_reindex(akin_engine *engine,
+                                         const char *collection,
+                                         const char *model_dir,
+                                         akin_progress_call *progress,
+                                         void *user, akin_report *out,
+                                         akin_error *err);
+
+typedef enum {
+    AKIN_JOB_INGEST,
+    AKIN_JOB_REBUILD,
+    AKIN_JOB_REINDEX
+} akin_job_kind;
+
+typedef enum {
+    AKIN_JOB_QUEUED,
+    AKIN_JOB_RUNNING,
+    AKIN_JOB_DONE,
+    AKIN_JOB_FAILED,
+    AKIN_JOB_CANCELLED,
+    AKIN_JOB_INTERRUPTED /* the process ended; akin_engine_job_resume goes on */
+} akin_job_state;
+
+AKIN_API const char *akin_job_kind_text(akin_job_kind kind);
+AKIN_API const char *akin_job_state_text(akin_job_state state);
+
+typedef struct {
+    akin_job_kind kind;
+    const char *collection;
+    const akin_ingest *ingest; /* INGEST */
+    const char *model_dir;     /* REINDEX */
+} akin_job_request;
+
+typedef struct {
+    uint64_t id; /* from 1 */
+    akin_job_kind kind;
+    akin_job_state state;
+    char collection[AKIN_NAME_BYTES + 1];
+    char what[256]; /* the first path, or the model directory */
+    akin_progress progress;
+    int64_t started_ms, ended_ms; /* 0: not yet */
+    char message[240];            /* FAILED: why */
+} akin_job_info;
+
+/* Starts the work in the background; one job per collection runs at a time, the
+ * others wait. */
+AKIN_API akin_status akin_engine_job_start(akin_engine *engine,
+                                           const akin_job_request *request,
+                                           uint64_t *id, akin_error *err);
+AKIN_API akin_status akin_engine_job_resume(akin_engine *engine, uint64_t id,
+                                            akin_error *err);
+AKIN_API akin_status akin_engine_job_cancel(akin_engine *engine, uint64_t id,
+                                            akin_error *err);
+AKIN_API akin_status akin_engine_job_get(akin_engine *engine, uint64_t id,
+                                         akin_job_info *out, akin_error *err);
+/* Newest first; *out for akin_free. */
+AKIN_API akin_status akin_engine_job_list(akin_engine *engine,
+                                          akin_job_info **out, size_t *n,
+                                          akin_error *err) AKIN_MUST_CHECK;
+/* Until the job ended or timeout_ms passed (AKIN_TIMEOUT); fills out. */
+AKIN_API akin_status akin_engine_job_wait(akin_engine *engine, uint64_t id,
+                                          uint32_t timeout_ms,
+                                          akin_job_info *out, akin_error *err);
+/* What failed in it so far. */
+AKIN_API akin_status akin_engine_job_report(akin_engine *engine, uint64_t id,
+                                            akin_report *out, akin_error *err);
+
+/* ---- trust --------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t items, vectors; /* looked at */
+    uint64_t problems;
+    uint64_t repaired;
+    char **messages; /* (nmessages), the first AKIN_MAX_FAILURES */
+    size_t nmessages;
+} akin_check_report;
+AKIN_API void akin_check_report_clear(akin_check_report *report);
+
+/* Checks store and indexes of one collection (NULL: all) against each other:
+ * the database itself, counts, vectors finite, unit and of their fingerprint,
+ * every item found by its own vector. repair: what is derived and damaged is
+ * rebuilt. AKIN_OK also when problems were found: read the report. */
+AKIN_API akin_status akin_engine_check(akin_engine *engine,
+                                       const char *collection, bool repair,
+                                       akin_progress_call *progress, void *user,
+                                       akin_check_report *out, akin_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
