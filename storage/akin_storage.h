@@ -1,0 +1,530 @@
+/* akin storage: the truth, in SQLite. Collections, items with their vectors
+ * (float16), captions with full text, attributes with filters, jobs, and
+ * thumbnails beside them.
+ *
+ *   DIR/akin.db      everything but thumbnails
+ *   DIR/thumbs.db    thumbnails
+ *   DIR/LOCK         held by the one process that writes
+ *
+ * One thread of the storage owns the writing connection. akin_storage_write may
+ * be called from any thread and returns when its transaction is on disk; calls
+ * that come together share one transaction. Reads may be called from any
+ * thread, borrow a connection for the call and see the last commit; those with
+ * a callback see one snapshot throughout. A callback must not write and must
+ * not keep what it was lent; it returns false to stop (the call then returns
+ * AKIN_OK). Every call may fail with AKIN_NOMEM, AKIN_IO, AKIN_CORRUPT. */
+#ifndef AKIN_STORAGE_H
+#define AKIN_STORAGE_H
+
+#include "akin_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AKIN_MAX_ID_BYTES         512     /* item id */
+#define AKIN_MAX_NAME_BYTES       128     /* collection, field names */
+#define AKIN_MAX_ATTRIBUTES_BYTES 1048576 /* JSON of one item */
+#define AKIN_MAX_CAPTION_BYTES    65536   /* caption of one item */
+#define AKIN_MAX_PATH_BYTES       4096    /* source path */
+#define AKIN_MAX_SETTINGS_BYTES   1048576 /* JSON of a collection or a job */
+#define AKIN_MAX_DIM              65536   /* width of a vector */
+#define AKIN_MAX_PHASHES          16      /* perceptual hash words, item */
+#define AKIN_MAX_THUMB_BYTES      1048576 /* one thumbnail */
+#define AKIN_MAX_NODES            1024    /* nodes of a predicate */
+#define AKIN_MAX_JOB_ERRORS       1000    /* errors kept of one job */
+#define AKIN_HASH_BYTES           32      /* content, pixel, model hash */
+
+typedef struct akin_storage akin_storage;
+
+typedef enum { AKIN_SPACE_IMAGE, AKIN_SPACE_CAPTION, AKIN_SPACES } akin_space;
+
+/* ---- opening ------------------------------------------------------------ */
+
+typedef struct {
+    const char *dir;
+    bool create;    /* make the directory and the file if missing */
+    bool read_only; /* no LOCK, no writes; the directory must exist */
+    bool unsafe;    /* commits do not wait for the disk; for bulk tests only */
+    uint32_t readers;     /* connections for reads; 0: 8 */
+    uint64_t cache_bytes; /* page cache of one connection; 0: 16 MiB */
+} akin_storage_options;
+
+/* Opens DIR, migrates an older file forward, marks jobs that were running as
+ * interrupted. Fails with AKIN_NOT_FOUND (no such directory and !create),
+ * AKIN_BUSY (open in another process, named in the message), AKIN_UNSUPPORTED
+ * (file of a newer akin, or not akin's). */
+akin_status akin_storage_open(const akin_storage_options *options,
+                              akin_storage **out,
+                              akin_error *err) AKIN_MUST_CHECK;
+/* Waits for writes under way; no other call may run. No-op on NULL. */
+void akin_storage_close(akin_storage *storage);
+
+typedef struct {
+    uint64_t seq; /* last change number given out */
+    uint64_t collections, items, vectors;
+    uint64_t file_bytes, wal_bytes, thumb_bytes;
+    uint64_t calls, ops, transactions; /* writes since open */
+    uint32_t readers_busy;
+    uint32_t schema_version;
+} akin_storage_info;
+
+akin_status akin_storage_stat(akin_storage *storage, akin_storage_info *out,
+                              akin_error *err) AKIN_MUST_CHECK;
+
+/* ---- writing ------------------------------------------------------------ */
+
+/* A unit vector in float16. model: AKIN_HASH_BYTES, fingerprint of the model
+ * that made it (all zero: came from the user). norm: length before it was
+ * scaled to 1, for giving the user's vector back; 0 reads as 1. data NULL: no
+ * vector. */
+typedef struct {
+    const uint16_t *data; /* (dim) */
+    uint32_t dim;
+    float norm;
+    const uint8_t *model;
+} akin_vector;
+
+/* What an item is made of. A span with data NULL (a pointer that is NULL, a
+ * vector without data) means "not given"; a span with data and size 0 removes
+ * what is stored. */
+typedef struct {
+    akin_span id;         /* 1..AKIN_MAX_ID_BYTES, any bytes */
+    akin_span attributes; /* a JSON object */
+    akin_span caption;    /* UTF-8 */
+    akin_vector vectors[AKIN_SPACES];
+    akin_span source;                     /* path or URL it came from */
+    int64_t source_mtime_ns, source_size; /* of the file; with source */
+    const uint8_t *content_hash; /* AKIN_HASH_BYTES, of the file's bytes */
+    const uint8_t *pixel_hash;   /* AKIN_HASH_BYTES, of oriented pixels */
+    const uint64_t *phashes;     /* perceptual hashes, with content_hash */
+    uint32_t phash_count;
+    uint32_t width, height; /* pixels, oriented; 0: not given */
+    akin_span format;       /* "jpeg", "png", ... */
+    akin_span thumb;        /* picture file, goes to thumbs.db after commit */
+} akin_item_data;
+
+typedef enum {
+    AKIN_WRITE_PUT,      /* item */
+    AKIN_WRITE_REMOVE,   /* item: id */
+    AKIN_WRITE_VECTOR,   /* vector of another model for an item that exists */
+    AKIN_WRITE_CREATE,   /* collection */
+    AKIN_WRITE_CHANGE,   /* collection: settings, models */
+    AKIN_WRITE_DROP,     /* collection, with everything in it */
+    AKIN_WRITE_TRIM,     /* forget removals up to a change number */
+    AKIN_WRITE_FORGET,   /* drop the vectors of one model, a slice a call */
+    AKIN_WRITE_FIELD,    /* declare and index an attribute */
+    AKIN_WRITE_JOB,      /* new job */
+    AKIN_WRITE_JOB_SET,  /* state, progress of a job */
+    AKIN_WRITE_JOB_ERROR /* add an error to a job */
+} akin_write_kind;
+
+enum {                           /* akin_write.flags */
+       AKIN_PUT_CREATE_ONLY = 1, /* AKIN_EXISTS if the id is there */
+       AKIN_PUT_UPDATE_ONLY = 2, /* AKIN_NOT_FOUND if it is not */
+       AKIN_PUT_REPLACE = 4 /* what is not given is removed, else it is kept */
+};
+
+typedef enum {
+    AKIN_JOB_RUNNING,
+    AKIN_JOB_DONE,
+    AKIN_JOB_FAILED,
+    AKIN_JOB_CANCELLED,
+    AKIN_JOB_INTERRUPTED, /* the process ended while it ran */
+    AKIN_JOB_STATES
+} akin_job_state;
+
+typedef enum {
+    AKIN_FIELD_NUMBER,
+    AKIN_FIELD_STRING,
+    AKIN_FIELD_BOOL,
+    AKIN_FIELD_TAGS,     /* array of strings or numbers */
+    AKIN_FIELD_DATETIME, /* RFC 3339 text */
+    AKIN_FIELD_TYPES
+} akin_field_type;
+
+/* One change. Everything is borrowed for the call. Members by kind:
+ *
+ * PUT    collection, item, flags. New content bumps the item's seq. A caption
+ *        that changes without a caption vector drops the stale one; a
+ *        content_hash that changes without an image vector the stale image
+ *        vector; a new vector of one model drops the vectors of other models
+ *        in that space, for they are of the old content. A vector's model must
+ *        be one of the collection's (AKIN_WRONG_MODEL) and its dim that
+ *        model's; a collection created with dim 0 takes both from its first
+ *        vector. The same content again changes nothing ("unchanged").
+ * REMOVE collection, item.id (AKIN_NOT_FOUND).
+ * VECTOR collection, num, space, vector, if_seq: stores a vector beside those
+ *        of other models; AKIN_CANCELLED when the item's seq is no longer
+ *        if_seq. For re-embedding.
+ * CREATE name, settings, model, model_path, dim (0: set by the first vector).
+ *        AKIN_EXISTS. The result's num is the collection's number.
+ * CHANGE collection; settings, if given, are replaced; model/model_path/dim,
+ *        if given, become the collection's other model; with swap the two
+ *        models change places (after that assignment).
+ * DROP   collection.
+ * TRIM   collection, seq: removals up to and including seq are forgotten.
+ * FORGET collection, model, limit: drops at most limit vectors of that model,
+ *        which may not be the current one; the result's num says how many.
+ * FIELD  collection, name (path: names joined by dots), type. Builds an index
+ *        over what is there (seconds for a million items).
+ * JOB    name (its kind), collection or 0, settings (parameters, JSON). The
+ *        result's num is the job's number.
+ * JOB_SET job, state, progress (JSON, if given), message (if given).
+ * JOB_ERROR job, item.id or item.source, message; the first
+ *        AKIN_MAX_JOB_ERRORS are kept, the rest only counted. */
+typedef struct {
+    akin_write_kind kind;
+    uint32_t collection;
+    uint32_t flags;
+    const akin_item_data *item;
+    uint64_t num, seq, if_seq;
+    akin_space space;
+    akin_vector vector;
+    akin_span name;
+    akin_span settings; /* a JSON object */
+    const uint8_t *model;
+    akin_span model_path;
+    uint32_t dim;
+    bool swap;
+    uint32_t limit;
+    akin_field_type type;
+    uint64_t job;
+    akin_job_state state;
+    akin_span progress;
+    akin_span message;
+} akin_write;
+
+typedef enum { AKIN_UNCHANGED, AKIN_CREATED, AKIN_UPDATED } akin_outcome;
+
+typedef struct {
+    akin_status status; /* AKIN_OK: committed */
+    akin_outcome outcome;
+    uint64_t num; /* item number: the label in the index, never reused */
+    uint64_t seq; /* change number; 0 when nothing changed */
+    akin_error error;
+} akin_write_result;
+
+/* Carries out n ops in order, in one transaction with those of other callers,
+ * and returns when it is on disk. An op that fails leaves no trace and does not
+ * stop the others: its reason is in its result. Returns AKIN_OK unless the
+ * transaction as a whole failed; then nothing of it was stored and every result
+ * says so. results: (n), or NULL: then the first op that failed fails the call
+ * (the others are stored). */
+akin_status akin_storage_write(akin_storage *storage, const akin_write *ops,
+                               size_t n, akin_write_result *results,
+                               akin_error *err) AKIN_MUST_CHECK;
+
+/* ---- collections -------------------------------------------------------- */
+
+typedef struct {
+    uint8_t model[AKIN_HASH_BYTES]; /* fingerprint; zero: user's vectors */
+    uint32_t dim;                   /* 0: not known yet */
+    bool present;
+    const char *path;
+} akin_collection_model;
+
+typedef struct {
+    uint32_t collection; /* number, never reused */
+    const char *name;
+    const char *settings; /* JSON */
+    akin_collection_model current, other;
+    uint64_t items;
+    uint64_t vectors[AKIN_SPACES]; /* of the current model */
+    uint64_t seq; /* last change in it: what was read before it is stale */
+    uint64_t trimmed_seq; /* akin_storage_changes cannot start before it */
+    int64_t created_ms;
+    void *memory;
+} akin_collection;
+
+/* name: 1..AKIN_MAX_NAME_BYTES bytes of UTF-8 without control characters and
+ * '/'. Fails with AKIN_NOT_FOUND. Freed by akin_collection_clear. */
+akin_status akin_storage_collection(akin_storage *storage, akin_span name,
+                                    akin_collection *out,
+                                    akin_error *err) AKIN_MUST_CHECK;
+akin_status akin_storage_collection_by_num(akin_storage *storage,
+                                           uint32_t collection,
+                                           akin_collection *out,
+                                           akin_error *err) AKIN_MUST_CHECK;
+void akin_collection_clear(akin_collection *collection);
+
+typedef bool akin_collection_each(void *user, const akin_collection *c);
+/* By name. */
+akin_status akin_storage_collections(akin_storage *storage,
+                                     akin_collection_each *each, void *user,
+                                     akin_error *err) AKIN_MUST_CHECK;
+
+typedef bool akin_field_each(void *user, const char *name,
+                             akin_field_type type);
+akin_status akin_storage_fields(akin_storage *storage, uint32_t collection,
+                                akin_field_each *each, void *user,
+                                akin_error *err) AKIN_MUST_CHECK;
+const char *akin_field_type_name(akin_field_type type);
+
+/* ---- items -------------------------------------------------------------- */
+
+/* Texts are followed by a NUL that size does not count; data NULL: none.
+ * Valid until akin_item_clear (in a callback: until it returns). */
+typedef struct {
+    uint64_t num, seq;
+    uint32_t collection;
+    akin_span id, attributes, caption, source, format;
+    int64_t source_mtime_ns, source_size, created_ms, changed_ms;
+    const uint8_t *content_hash, *pixel_hash; /* NULL: none */
+    const uint64_t *phashes;
+    uint32_t phash_count;
+    uint32_t width, height;
+    akin_vector vectors[AKIN_SPACES]; /* current model, if asked and there */
+    void *memory;
+} akin_item;
+
+enum { AKIN_WITH_VECTORS = 1, AKIN_WITH_CAPTION = 2 }; /* what to read */
+
+/* Fail with AKIN_NOT_FOUND. Freed by akin_item_clear. */
+akin_status akin_storage_get(akin_storage *storage, uint32_t collection,
+                             akin_span id, uint32_t with, akin_item *out,
+                             akin_error *err) AKIN_MUST_CHECK;
+akin_status akin_storage_get_num(akin_storage *storage, uint32_t collection,
+                                 uint64_t num, uint32_t with, akin_item *out,
+                                 akin_error *err) AKIN_MUST_CHECK;
+void akin_item_clear(akin_item *item);
+
+/* num and seq of an id without reading the rest; AKIN_NOT_FOUND. */
+akin_status akin_storage_find(akin_storage *storage, uint32_t collection,
+                              akin_span id, uint64_t *num, uint64_t *seq,
+                              akin_error *err) AKIN_MUST_CHECK;
+
+/* Items by number, in the order of nums; those that are gone are left out.
+ * at: position in nums. */
+typedef bool akin_item_each(void *user, size_t at, const akin_item *item);
+akin_status akin_storage_get_many(akin_storage *storage, uint32_t collection,
+                                  const uint64_t *nums, size_t n, uint32_t with,
+                                  akin_item_each *each, void *user,
+                                  akin_error *err) AKIN_MUST_CHECK;
+
+/* Items with num > after, by num, at most limit (0: all). at counts up. */
+akin_status akin_storage_scan(akin_storage *storage, uint32_t collection,
+                              uint64_t after, uint64_t limit, uint32_t with,
+                              akin_item_each *each, void *user,
+                              akin_error *err) AKIN_MUST_CHECK;
+
+typedef struct {
+    akin_span start, end; /* data NULL: from the first / to the last */
+    bool start_excluded, end_excluded;
+} akin_id_range;
+
+typedef bool akin_id_each(void *user, uint64_t num, akin_span id);
+/* Ids by bytes, at most limit (0: all). */
+akin_status akin_storage_range(akin_storage *storage, uint32_t collection,
+                               const akin_id_range *range, uint64_t limit,
+                               akin_id_each *each, void *user,
+                               akin_error *err) AKIN_MUST_CHECK;
+
+/* At most `count` distinct items picked at random from `seed`, in random
+ * order. */
+akin_status akin_storage_random(akin_storage *storage, uint32_t collection,
+                                uint64_t count, uint64_t seed,
+                                akin_id_each *each, void *user,
+                                akin_error *err) AKIN_MUST_CHECK;
+
+typedef enum { AKIN_BY_CONTENT, AKIN_BY_PIXELS } akin_hash_kind;
+/* Items whose hash is `hash`, by num. */
+akin_status akin_storage_by_hash(akin_storage *storage, uint32_t collection,
+                                 akin_hash_kind kind,
+                                 const uint8_t hash[AKIN_HASH_BYTES],
+                                 akin_id_each *each, void *user,
+                                 akin_error *err) AKIN_MUST_CHECK;
+
+/* An item that came from `source`: its num, and whether the file had this time
+ * and size then. AKIN_NOT_FOUND if there is none. For going on with `add`. */
+akin_status akin_storage_by_source(akin_storage *storage, uint32_t collection,
+                                   akin_span source, int64_t mtime_ns,
+                                   int64_t size, uint64_t *num, bool *same,
+                                   akin_error *err) AKIN_MUST_CHECK;
+
+/* ---- vectors ------------------------------------------------------------ */
+
+/* Image vector of any item (of any collection) with this content hash and
+ * model: the embedding cache. out: (dim). AKIN_NOT_FOUND. */
+akin_status akin_storage_vector_by_hash(akin_storage *storage,
+                                        const uint8_t hash[AKIN_HASH_BYTES],
+                                        const uint8_t model[AKIN_HASH_BYTES],
+                                        uint16_t *out, uint32_t dim,
+                                        akin_error *err) AKIN_MUST_CHECK;
+
+/* Vectors by item number. out: (n, dim), caller's; found: (n), false where the
+ * item has no such vector (its row is left alone). model NULL: the
+ * collection's current one. */
+akin_status akin_storage_vectors(akin_storage *storage, uint32_t collection,
+                                 akin_space space, const uint8_t *model,
+                                 const uint64_t *nums, size_t n, uint16_t *out,
+                                 uint32_t dim, bool *found,
+                                 akin_error *err) AKIN_MUST_CHECK;
+
+typedef struct {
+    uint64_t num, seq;
+    const uint16_t *vector; /* (dim); NULL: removed */
+    uint32_t dim;
+} akin_change;
+
+typedef bool akin_change_each(void *user, const akin_change *change);
+/* What happened to one space after change `since`: first the removals, then the
+ * vectors that are new or changed, in no promised order (since 0: all vectors
+ * there are, no removals). *upto: the storage's seq that the snapshot shows;
+ * start the next call there. model NULL: the current one. Fails with
+ * AKIN_CANCELLED when removals after `since` were trimmed: start again
+ * from 0. */
+akin_status akin_storage_changes(akin_storage *storage, uint32_t collection,
+                                 akin_space space, const uint8_t *model,
+                                 uint64_t since, akin_change_each *each,
+                                 void *user, uint64_t *upto,
+                                 akin_error *err) AKIN_MUST_CHECK;
+
+/* Items with num > after, by num, that have a vector of the current model in
+ * the space but none of `model`: what a re-embedding job still has to do. */
+akin_status akin_storage_missing(akin_storage *storage, uint32_t collection,
+                                 akin_space space, const uint8_t *model,
+                                 uint64_t after, uint64_t limit,
+                                 akin_item_each *each, void *user,
+                                 akin_error *err) AKIN_MUST_CHECK;
+
+/* ---- filters ------------------------------------------------------------ */
+
+/* A predicate is an array of nodes in which every operand stands before its
+ * operator; the last node is the root. Values are those of Redis's vector-set
+ * FILTER: numbers (true is 1, false 0), strings, null, lists.
+ *   - A string that meets a number is read as one (0 if it is none). So does
+ *     == between them; lists equal nothing but an operand of IN.
+ *   - IN: left is an element of the list at right, or a substring of the string
+ *     at right.
+ *   - Truth: 0, "" and null are false, all else is true.
+ * A path is names joined by dots, looked up in the attributes object. */
+typedef enum {
+    AKIN_P_NUMBER, /* number */
+    AKIN_P_STRING, /* text */
+    AKIN_P_NULL,
+    AKIN_P_LIST,   /* `right` literals from node `left` on */
+    AKIN_P_FIELD,  /* text: path */
+    AKIN_P_EXISTS, /* text: path; 1 if it is there (null counts), else 0 */
+    AKIN_P_NOT,    /* left, as the other unary */
+    AKIN_P_NEGATE,
+    AKIN_P_TIME, /* RFC 3339 text at left to milliseconds since 1970 */
+    AKIN_P_AND,  /* left, right, as the rest */
+    AKIN_P_OR,
+    AKIN_P_EQ,
+    AKIN_P_NE,
+    AKIN_P_LT,
+    AKIN_P_LE,
+    AKIN_P_GT,
+    AKIN_P_GE,
+    AKIN_P_IN,
+    AKIN_P_ADD,
+    AKIN_P_SUB,
+    AKIN_P_MUL,
+    AKIN_P_DIV,
+    AKIN_P_MOD,
+    AKIN_P_POW
+} akin_predicate_op;
+
+typedef struct {
+    akin_predicate_op op;
+    uint32_t left, right; /* operands: numbers of earlier nodes */
+    double number;
+    akin_span text;
+} akin_predicate_node;
+
+typedef struct {
+    const akin_predicate_node *nodes;
+    uint32_t count; /* 1..AKIN_MAX_NODES */
+    /* What an attribute that is not there (or is an object) does. true: the
+     * item does not pass, as in Redis. false: the comparison it stands in is
+     * false, as in Qdrant; EXISTS, NOT, AND, OR go on from there. */
+    bool missing_fails;
+} akin_predicate;
+
+/* Whether a predicate is well formed. AKIN_INVALID names the node. */
+akin_status akin_predicate_check(const akin_predicate *predicate,
+                                 akin_error *err) AKIN_MUST_CHECK;
+
+/* Whether attributes (JSON; empty: none) pass a predicate that was checked. */
+bool akin_predicate_match(const akin_predicate *predicate,
+                          akin_span attributes);
+
+typedef bool akin_nums_each(void *user, const uint64_t *nums, size_t n);
+/* Numbers of the items that pass, each once, in batches, in no promised order.
+ * Uses the index of a declared field where that is the cheaper way. */
+akin_status akin_storage_select(akin_storage *storage, uint32_t collection,
+                                const akin_predicate *predicate,
+                                akin_nums_each *each, void *user,
+                                akin_error *err) AKIN_MUST_CHECK;
+
+/* The way select would go, for people: "scan" or the field's name and how many
+ * rows it reads (freed by akin_free). */
+akin_status akin_storage_explain(akin_storage *storage, uint32_t collection,
+                                 const akin_predicate *predicate, char **out,
+                                 akin_error *err) AKIN_MUST_CHECK;
+
+/* ---- captions ----------------------------------------------------------- */
+
+typedef bool akin_text_each(void *user, uint64_t num, double score);
+/* Items whose caption has any of the words, best first (BM25, higher is
+ * better), at most k. text: anything a user types. allow, if given, says which
+ * items count. */
+typedef bool akin_num_allow(void *user, uint64_t num);
+akin_status akin_storage_text_search(akin_storage *storage, uint32_t collection,
+                                     akin_span text, uint32_t k,
+                                     akin_num_allow *allow, void *allow_user,
+                                     akin_text_each *each, void *user,
+                                     akin_error *err) AKIN_MUST_CHECK;
+
+/* ---- jobs --------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t job;
+    const char *kind;
+    uint32_t collection;
+    akin_job_state state;
+    const char *parameters, *progress, *message; /* JSON, JSON, text */
+    uint64_t errors;                             /* how many there were */
+    int64_t created_ms, changed_ms;
+} akin_job_info;
+
+typedef bool akin_job_each(void *user, const akin_job_info *job);
+/* Newest first, at most limit (0: all). job: only that one (0: all). */
+akin_status akin_storage_jobs(akin_storage *storage, uint64_t job,
+                              uint64_t limit, akin_job_each *each, void *user,
+                              akin_error *err) AKIN_MUST_CHECK;
+
+typedef bool akin_job_error_each(void *user, akin_span item,
+                                 const char *message);
+akin_status akin_storage_job_errors(akin_storage *storage, uint64_t job,
+                                    akin_job_error_each *each, void *user,
+                                    akin_error *err) AKIN_MUST_CHECK;
+const char *akin_job_state_name(akin_job_state state);
+
+/* ---- thumbnails, check, backup ------------------------------------------ */
+
+/* Fails with AKIN_NOT_FOUND. *out is freed by akin_free. */
+akin_status akin_storage_thumb(akin_storage *storage, uint64_t num,
+                               uint8_t **out, size_t *size,
+                               akin_error *err) AKIN_MUST_CHECK;
+
+/* Reads everything and reports what is wrong, one finding a line. *findings:
+ * how many. Thumbnails without an item are dropped, not reported. */
+typedef bool akin_finding_each(void *user, const char *finding);
+akin_status akin_storage_check(akin_storage *storage, akin_finding_each *each,
+                               void *user, uint64_t *findings,
+                               akin_error *err) AKIN_MUST_CHECK;
+
+/* Writes a copy of akin.db and thumbs.db into dir (made; must be empty of
+ * them) while reads and writes go on. Done in slices; progress, if given, is
+ * asked between them, and false cancels (AKIN_CANCELLED, files removed). */
+typedef bool akin_backup_progress(void *user, uint64_t done, uint64_t total);
+akin_status akin_storage_backup(akin_storage *storage, const char *dir,
+                                akin_backup_progress *progress, void *user,
+                                akin_error *err) AKIN_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
