@@ -1,0 +1,276 @@
+/* akin index: nearest neighbours over one space of one collection.
+ *
+ * A space is searched exactly while it is small. Past a threshold
+ * akin_index_build trains an IVF-PQ generation, whose candidates are rescored
+ * from the stored float16 vectors, so that every score is a true cosine.
+ * Vectors newer than the generation lie in a delta that is scanned exactly.
+ *
+ * Unless a comment says otherwise a function may be called from any thread.
+ * Searches never wait for a build, nor for a write longer than it takes to copy
+ * a few pointers; each sees one state: all of a write or none of it.
+ *
+ * The index stores nothing that storage does not have: its folder may be
+ * deleted while closed, and the owner then puts all vectors again. */
+#ifndef AKIN_INDEX_H
+#define AKIN_INDEX_H
+
+#include "akin_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AKIN_INDEX_MAX_K   10000
+#define AKIN_INDEX_MAX_DIM 8192
+
+typedef struct akin_index akin_index;
+
+typedef struct {
+    uint32_t dim;          /* floats in a vector, 1..AKIN_INDEX_MAX_DIM */
+    const char *dir;       /* folder of this space's generations, made if it is
+                              missing; NULL: in memory only. Copied. */
+    char fingerprint[65];  /* model fingerprint as lower-case hex, or any text
+                              under 65 bytes: a generation of another one is
+                              ignored; NUL-terminated */
+    uint64_t exact_below;  /* items up to which a space is searched exactly;
+                              0: 20000 */
+    uint32_t build_threads; /* threads of one build; 0: all processors */
+    float recall;           /* recall@10 searches aim at unless they say
+                               otherwise, 0 < recall <= 1; 0: 0.95 */
+} akin_index_options;
+
+/* Opens the newest sound generation in dir, if there is one.
+ * covered_seq: storage change number whose effects it holds: the owner then
+ * replays the puts and removes of all later changes. 0: there was none, or it
+ * was damaged (logged, and replaced by the next build): put everything.
+ * Fails with AKIN_INVALID, AKIN_NOMEM, AKIN_IO. */
+akin_status akin_index_open(const akin_index_options *options, akin_index **out,
+                            uint64_t *covered_seq,
+                            akin_error *err) AKIN_MUST_CHECK;
+/* No other call may be running. No-op on NULL. */
+void akin_index_close(akin_index *index);
+
+/* ---- writing ------------------------------------------------------------ */
+
+/* Stores the vector of a label, in place of its earlier one if there is one,
+ * visible to every search that starts after the return.
+ * label: the item's number in storage, above 0; numbers grow and are never
+ * given to another item (a bitmap over them should stay dense).
+ * vector: (dim) float16, of any length above 0.
+ * Fails with AKIN_INVALID (label 0, a zero or non-finite vector), AKIN_NOMEM;
+ * then nothing has changed. */
+akin_status akin_index_put(akin_index *index, uint64_t label,
+                           const uint16_t *vector, akin_error *err);
+
+/* The same for n vectors at once; they become visible together. A later
+ * vector of the same label wins. All or none on failure.
+ * labels: (n). vectors: (n, dim) float16. */
+akin_status akin_index_put_many(akin_index *index, const uint64_t *labels,
+                                const uint16_t *vectors, size_t n,
+                                akin_error *err);
+
+/* Removes labels; unknown ones are skipped. Gone from every search that starts
+ * after the return. removed: how many were there; may be NULL.
+ * Fails with AKIN_NOMEM; then nothing has changed. */
+akin_status akin_index_remove(akin_index *index, const uint64_t *labels,
+                              size_t n, size_t *removed, akin_error *err);
+
+/* ---- selector ----------------------------------------------------------- */
+
+/* The set of labels a filter leaves. Plain memory of the caller's; not locked:
+ * fill it in one thread, then any number may search with it. Start from {0}. */
+typedef struct {
+    uint64_t *words; /* bit label % 64 of word label / 64 */
+    size_t n_words;
+    uint64_t count; /* bits set */
+} akin_selector;
+
+/* Room for labels up to max_label, none set. set grows it where needed.
+ * Fails with AKIN_NOMEM. */
+akin_status akin_selector_init(akin_selector *selector, uint64_t max_label,
+                               akin_error *err) AKIN_MUST_CHECK;
+akin_status akin_selector_set(akin_selector *selector, uint64_t label,
+                              akin_error *err) AKIN_MUST_CHECK;
+bool akin_selector_has(const akin_selector *selector, uint64_t label);
+/* Counts again, after the caller wrote words itself (and, or, not). */
+uint64_t akin_selector_count(akin_selector *selector);
+void akin_selector_clear(akin_selector *selector); /* frees; no-op on {0} */
+
+/* ---- searching ---------------------------------------------------------- */
+
+/* Where a query comes from: words are out of distribution for the vectors of
+ * pictures, and need more candidates for the same recall. */
+typedef enum { AKIN_QUERY_ITEM, AKIN_QUERY_TEXT } akin_query_kind;
+
+/* Start from AKIN_SEARCH_DEFAULTS. */
+typedef struct {
+    uint32_t k;           /* neighbours wanted, 1..AKIN_INDEX_MAX_K */
+    float recall;         /* recall wanted, up to 1; 0: the index's own. The
+                             measured curve turns it into nprobe and candidates;
+                             1 is exact */
+    akin_query_kind kind; /* whose curve */
+    uint32_t nprobe;      /* inverted lists visited; 0: by recall */
+    uint32_t candidates;  /* rows rescored exactly; 0: by recall */
+    bool exact;           /* scan everything that the selector leaves */
+    float min_cosine;     /* hits below are left out; -1: none are */
+    const akin_selector *selector; /* NULL: all labels. Borrowed */
+} akin_search_params;
+
+#define AKIN_SEARCH_DEFAULTS ((akin_search_params){.k = 10, .min_cosine = -1})
+
+typedef struct {
+    uint64_t label;
+    float cosine; /* of the query and the stored float16 vector, -1..1 */
+} akin_hit;
+
+/* Finds the k nearest neighbours of each of n queries. If k labels pass the
+ * selector, k come back (before min_cosine).
+ * queries: (n, dim), any length above 0.
+ * hits:    (n, k), caller's; row i holds nhits[i] hits, best first, equal
+ *          cosines by label.
+ * exact:   true when every row is the exact answer; may be NULL.
+ * Fails with AKIN_INVALID, AKIN_NOMEM, AKIN_INTERNAL. */
+akin_status akin_index_search(const akin_index *index, const float *queries,
+                              size_t n, const akin_search_params *params,
+                              akin_hit *hits, uint32_t *nhits, bool *exact,
+                              akin_error *err);
+
+/* The stored vector of a label as dim floats, as put (not scaled).
+ * Fails with AKIN_NOT_FOUND. */
+akin_status akin_index_get(const akin_index *index, uint64_t label, float *out,
+                           akin_error *err);
+bool akin_index_has(const akin_index *index, uint64_t label);
+
+/* Exact cosines of one query with n given labels; NaN where a label is not
+ * there. query: (dim). labels, out: (n). Fails with AKIN_INVALID, AKIN_NOMEM.
+ */
+akin_status akin_index_cosines(const akin_index *index, const float *query,
+                               const uint64_t *labels, size_t n, float *out,
+                               akin_error *err);
+
+/* Up to n different labels drawn at random, the same for the same seed and
+ * contents; all of them when there are at most n. out: (n), ascending.
+ * Fails with AKIN_NOMEM. */
+akin_status akin_index_sample(const akin_index *index, uint64_t seed, size_t n,
+                              uint64_t *out, size_t *n_out, akin_error *err);
+
+/* ---- building ----------------------------------------------------------- */
+
+typedef enum {
+    AKIN_BUILD_NOT_NEEDED,
+    AKIN_BUILD_FIRST,   /* past exact_below without a trained generation */
+    AKIN_BUILD_MERGE,   /* the delta or the tombstones have become many */
+    AKIN_BUILD_RETRAIN, /* grown several times, or drifted, since training */
+} akin_build_need;
+
+/* Whether a build would pay now. Cheap. */
+akin_build_need akin_index_wants_build(const akin_index *index);
+
+/* Called from the building thread, some times a second at most.
+ * phase: "copy", "train", "add", "measure", "save"; done of total in it.
+ * Return false to cancel. */
+typedef bool akin_build_progress(void *user, const char *phase, uint64_t done,
+                                 uint64_t total);
+
+/* {0} is the default for everything. */
+typedef struct {
+    bool retrain;          /* train again even where merging would do */
+    uint32_t nlist;        /* inverted lists; 0: about 4 sqrt(n) */
+    uint32_t m;            /* PQ bytes a vector; 0: by dim */
+    uint64_t memory_bytes; /* most that training may take; 0: 1 GiB */
+    uint64_t seed;
+    const float *text_queries; /* (n_text, dim) sample of text queries, for
+                                  their own recall curve; NULL: none */
+    size_t n_text;
+    akin_build_progress *progress; /* NULL: none */
+    void *user;
+} akin_build_params;
+
+/* One measured point of a recall curve, with k = 10. */
+typedef struct {
+    uint32_t nprobe;
+    uint32_t candidates; /* rescored rows */
+    float recall;        /* recall@10 */
+    float error;         /* half width of its 95% confidence interval */
+    float qps;           /* queries a second of one thread, one a call */
+} akin_curve_point;
+
+#define AKIN_CURVE_POINTS 48
+
+typedef struct {
+    uint32_t n_points; /* 0: not measured; ascending in cost */
+    uint32_t n_queries;
+    akin_curve_point points[AKIN_CURVE_POINTS];
+} akin_curve;
+
+typedef struct {
+    akin_build_need did; /* NOT_NEEDED: rewritten without training (small) */
+    uint64_t rows;
+    uint32_t nlist, m;
+    double seconds, train_seconds, add_seconds, measure_seconds;
+    float recall;      /* measured at the index's own target */
+    float text_recall; /* the same for text queries; NaN: none given */
+    char why[160];     /* one line: what was chosen and why */
+} akin_build_report;
+
+/* Writes a new generation that holds all that is in the index now, and swaps
+ * it in with one step; searches and writes go on meanwhile. One build at a time.
+ * covered_seq: the last storage change whose puts and removes had all returned
+ * before this call; what open gives back after a restart.
+ * Interrupted at any moment the old generation stays. report may be NULL.
+ * Fails with AKIN_BUSY (another build), AKIN_CANCELLED, AKIN_NOMEM, AKIN_IO,
+ * AKIN_INTERNAL. */
+akin_status akin_index_build(akin_index *index, uint64_t covered_seq,
+                             const akin_build_params *params,
+                             akin_build_report *report, akin_error *err);
+
+/* The curve of the current generation. Empty for a space that is searched
+ * exactly, or where no text queries were given. */
+void akin_index_curve(const akin_index *index, akin_query_kind kind,
+                      akin_curve *out);
+
+/* Measures a curve now on `sample` random items (0: 256), or on the given
+ * queries (n_queries, dim), and keeps it for the planner until the next build.
+ * Takes seconds at a million items. Fails with AKIN_UNTRAINED (no IVF-PQ
+ * generation), AKIN_NOMEM, AKIN_CANCELLED. */
+akin_status akin_index_measure(akin_index *index, akin_query_kind kind,
+                               const float *queries, size_t n_queries,
+                               size_t sample, uint64_t seed,
+                               akin_build_progress *progress, void *user,
+                               akin_curve *out, akin_error *err);
+
+/* ---- figures ------------------------------------------------------------ */
+
+typedef enum {
+    AKIN_INDEX_NONE, /* no generation: all in the delta */
+    AKIN_INDEX_FLAT, /* searched exactly */
+    AKIN_INDEX_IVFPQ
+} akin_index_kind;
+
+typedef struct {
+    akin_index_kind kind;
+    uint64_t live;        /* items */
+    uint64_t rows;        /* rows of the generation */
+    uint64_t tombstones;  /* of them removed or replaced */
+    uint64_t delta;       /* live items newer than the generation */
+    uint64_t delta_rows;  /* rows of the delta, dead ones too */
+    uint64_t generation;  /* number, 0: none */
+    uint64_t covered_seq; /* 0: none */
+    uint64_t trained_on;  /* rows there were at the last training */
+    uint32_t dim, nlist, m;
+    uint32_t nprobe, candidates; /* chosen for the index's own recall, k = 10 */
+    float recall;                /* measured there; NaN: exact or unknown */
+    uint64_t bytes_memory; /* anonymous: delta, tombstones, codebooks */
+    uint64_t bytes_mapped; /* of the generation's file, shared with the page
+                              cache */
+    uint64_t bytes_disk;
+    bool building;
+} akin_index_stats;
+
+void akin_index_get_stats(const akin_index *index, akin_index_stats *out);
+const char *akin_index_kind_text(akin_index_kind kind); /* "FLAT", "IVF-PQ" */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
