@@ -142,6 +142,104 @@ akin_status akin_encoder_ids_raw(akin_encoder *encoder, const int32_t *ids,
                                  size_t stride, const uint32_t *counts,
                                  size_t n, float *out, akin_error *err);
 
+/* ---- pictures ----------------------------------------------------------- */
+
+#define AKIN_PICTURE_MAX_BYTES  (256u << 20) /* of a file */
+#define AKIN_PICTURE_MAX_PIXELS (128u << 20) /* 12000 x 9000 fits */
+#define AKIN_PICTURE_MAX_SIDE   65500u
+#define AKIN_PICTURE_MAX_MS     20000u
+#define AKIN_PICTURE_SVG_SIDE   1024u /* longer side of a rendered drawing */
+
+/* Zero means the default everywhere. */
+typedef struct {
+    uint64_t max_bytes;      /* of the file: AKIN_PICTURE_MAX_BYTES */
+    uint64_t max_pixels;     /* width * height in the file:
+                            AKIN_PICTURE_MAX_PIXELS */
+    uint32_t max_side;       /* AKIN_PICTURE_MAX_SIDE */
+    uint32_t max_ms;         /* looked at between strips of rows, so a bound on
+                            slow files, not a precise one: AKIN_PICTURE_MAX_MS */
+    uint32_t shrink_to;      /* shorter side that the caller scales down to
+                            afterwards (the model's resize_edge). The result
+                            may then be smaller than the file says, by a whole
+                            factor, which saves most of the time. 0: never */
+    bool drop_alpha;         /* as the reference does: colours under transparent
+                            pixels count. false: laid over white */
+    bool ignore_profile;     /* as the reference does. false: pictures with an
+                            embedded colour profile are converted to sRGB */
+    bool ignore_orientation; /* false: EXIF orientation applied */
+} akin_picture_options;
+
+typedef struct {
+    uint8_t *pixels;                  /* (height, width, 3) RGB, owned */
+    uint32_t width, height;           /* of pixels */
+    uint32_t file_width, file_height; /* upright, before any shrinking */
+    uint32_t orientation;             /* EXIF, 1..8, as the file has it */
+    uint32_t shrink;  /* file pixels per pixel and side: 1, 2, 4 or 8 */
+    bool had_profile; /* a colour profile was converted */
+    char format[8];   /* "jpeg", "png", "webp", "gif", "tiff", "heic", "avif",
+                         "svg", "bmp", "ppm" */
+} akin_picture;
+
+/* The format by the first bytes of a file (64 are enough but for SVG, which may
+ * start with a long comment: give 4096); false for anything that
+ * akin_picture_decode does not read. format may be NULL; it gets a static
+ * string. Reads nothing else: cheap enough for every file of a folder. */
+bool akin_picture_sniff(akin_span first_bytes, const char **format);
+
+/* Pixels of a picture file: first frame, upright, 8-bit RGB. 16-bit samples are
+ * cut to their high byte; CMYK without a profile becomes RGB as the reference
+ * does it. options NULL: all zero. Limits are checked against the header,
+ * before memory is taken. Any number of threads; uses the caller's alone
+ * (libheif starts its own). The first call initialises libvips.
+ * Fails with AKIN_UNSUPPORTED (not a format that is read), AKIN_BAD_DATA (empty,
+ * truncated, damaged), AKIN_TOO_LARGE (a limit), AKIN_TIMEOUT, AKIN_NOMEM. */
+akin_status akin_picture_decode(akin_span bytes,
+                                const akin_picture_options *options,
+                                akin_picture *out, akin_error *err);
+void akin_picture_clear(akin_picture *picture); /* no-op on {0} */
+
+/* What to make of a picture for an encoder: fields of akin_model_info. */
+typedef struct {
+    akin_resize resize;
+    uint32_t resize_edge; /* AKIN_RESIZE_SHORTEST; at least image_size */
+    uint32_t image_size;
+} akin_picture_transform;
+
+/* Scales and crops as the reference (Pillow up to 12) does, to the last bit.
+ * out: (S, S, 3), S = transform->image_size.
+ * Fails with AKIN_INVALID, AKIN_NOMEM. */
+akin_status akin_picture_prepare(const akin_picture *picture,
+                                 const akin_picture_transform *transform,
+                                 uint8_t *out, akin_error *err);
+
+/* The same filter to any size. out: (height, width, 3). Sides 1..65535.
+ * Fails with AKIN_INVALID, AKIN_NOMEM. */
+akin_status akin_picture_resize(const akin_picture *picture, uint32_t width,
+                                uint32_t height, uint8_t *out, akin_error *err);
+
+/* What tells that two pictures are the same one. dct and difference are
+ * compared by the number of bits that differ (akin_picture_distance). */
+typedef struct {
+    uint8_t pixels[AKIN_SHA256_BYTES]; /* of size and upright pixels: equal for
+                                          equal pixels in any lossless format */
+    uint64_t dct;        /* signs of the 64 lowest frequencies of brightness */
+    uint64_t difference; /* brighter than the left neighbour, 8 x 8 */
+} akin_picture_hashes;
+
+akin_status akin_picture_hash(const akin_picture *picture,
+                              akin_picture_hashes *out, akin_error *err);
+uint32_t akin_picture_distance(uint64_t a, uint64_t b); /* 0..64 */
+
+/* The dct hash that the picture has after being turned: orientation 1..8 as in
+ * EXIF (1 is unchanged, 2 mirrored, 3 upside down, 6 and 8 by a quarter). */
+uint64_t akin_picture_turned(uint64_t dct, uint32_t orientation);
+
+/* A JPEG of at most max_side x max_side pixels, never larger than the picture,
+ * appended to *jpeg. Fails with AKIN_INVALID, AKIN_NOMEM, AKIN_INTERNAL. */
+akin_status akin_picture_thumbnail(const akin_picture *picture,
+                                   uint32_t max_side, akin_buf *jpeg,
+                                   akin_error *err);
+
 #ifdef __cplusplus
 }
 #endif
