@@ -29,7 +29,7 @@ extern "C" {
 #define AKIN_API __attribute__((visibility("default")))
 
 #define AKIN_NAME_BYTES       128     /* longest collection name */
-#define AKIN_ID_BYTES         1024    /* longest item id */
+#define AKIN_ID_BYTES         512     /* longest item id */
 #define AKIN_ATTRIBUTES_BYTES 1048576 /* longest JSON of attributes */
 #define AKIN_CAPTION_BYTES    65536   /* longest caption */
 #define AKIN_QUERY_MAX_K      10000   /* most matches one query returns */
@@ -149,15 +149,23 @@ AKIN_API void akin_engine_get_stats(akin_engine *engine,
 /* ---- collections ---------------------------------------------------------- */
 
 typedef enum {
-    AKIN_FIELD_TEXT,
-    AKIN_FIELD_NUMBER,
-    AKIN_FIELD_BOOL
-} akin_field_type;
+    AKIN_ATTRIBUTE_NUMBER,
+    AKIN_ATTRIBUTE_STRING,
+    AKIN_ATTRIBUTE_BOOL,
+    AKIN_ATTRIBUTE_TAGS,    /* array of strings or numbers */
+    AKIN_ATTRIBUTE_DATETIME /* RFC 3339 text */
+} akin_attribute_type;
+
+/* "number", "string", "bool", "tags", "datetime". The second returns false for
+ * other words. */
+AKIN_API const char *akin_attribute_type_text(akin_attribute_type type);
+AKIN_API bool akin_attribute_type_parse(const char *text,
+                                        akin_attribute_type *out);
 
 /* An attribute that filters use often: kept in an index of its own. */
 typedef struct {
     const char *name; /* "price", "maker.city" */
-    akin_field_type type;
+    akin_attribute_type type;
 } akin_field;
 
 #define AKIN_MAX_FIELDS 64
@@ -170,7 +178,8 @@ typedef struct {
 } akin_collection_options;
 
 /* Fails with AKIN_EXISTS, AKIN_INVALID (the name: 1..128 bytes of UTF-8 without
- * control characters; dim 1..32768), AKIN_UNSUPPORTED (no model and no dim). */
+ * control characters and '/'; dim 1..8192), AKIN_UNSUPPORTED (no model and no
+ * dim). */
 AKIN_API akin_status akin_engine_create(akin_engine *engine,
                                         const char *collection,
                                         const akin_collection_options *options,
@@ -201,7 +210,7 @@ typedef struct {
     uint32_t nfields;
     struct {
         char name[128];
-        akin_field_type type;
+        akin_attribute_type type;
     } fields[AKIN_MAX_FIELDS];
 } akin_collection_info;
 
@@ -322,12 +331,26 @@ typedef struct {
 } akin_ids;
 AKIN_API void akin_ids_clear(akin_ids *ids);
 
+/* Which items count, by their attributes. The expression language is that of
+ * Redis vector sets: .field and .a.b select attributes; == != < <= > >= in not
+ * and or ! && || + - * / % ** ( ); numbers, "text" or 'text', true, false, null,
+ * [lists]; `x in .list` and `x in .text` look inside. Beyond Redis: exists(.a),
+ * and time(x), an RFC 3339 text as milliseconds since 1970. */
+typedef struct {
+    akin_span text; /* empty: all items */
+    /* An attribute that is missing makes the comparison it stands in false, as
+     * in Qdrant. Otherwise the whole item fails, as in Redis. */
+    bool missing_is_false;
+} akin_filter;
+/* Only parses the expression. AKIN_INVALID: the message has the column. */
+AKIN_API akin_status akin_filter_check(akin_filter filter, akin_error *err);
+
 /* Which ids, in bytewise order. A start or end whose data is NULL is open. */
 typedef struct {
     akin_span start, end;
     bool after_start, before_end; /* the bound itself is left out */
     size_t limit;                 /* 0: AKIN_QUERY_MAX_K */
-    akin_span filter;             /* expression; empty: all */
+    akin_filter filter;
 } akin_range;
 AKIN_API akin_status akin_engine_range(akin_engine *engine,
                                        const char *collection,
@@ -338,10 +361,11 @@ AKIN_API akin_status akin_engine_random(akin_engine *engine,
                                         const char *collection, size_t n,
                                         bool distinct, akin_ids *out,
                                         akin_error *err);
-/* How many items pass the filter (empty: all). */
+/* How many items pass the filter. */
 AKIN_API akin_status akin_engine_count(akin_engine *engine,
-                                       const char *collection, akin_span filter,
-                                       uint64_t *out, akin_error *err);
+                                       const char *collection,
+                                       akin_filter filter, uint64_t *out,
+                                       akin_error *err);
 
 /* ---- search ------------------------------------------------------------------ */
 
@@ -365,12 +389,12 @@ typedef struct {
     const akin_query_term *terms;
     size_t nterms; /* 1..AKIN_QUERY_MAX_TERMS */
     akin_query_space space;
-    uint32_t k;       /* 1..AKIN_QUERY_MAX_K */
-    uint32_t offset;  /* first skip so many; k + offset <= AKIN_QUERY_MAX_K */
-    akin_span filter; /* expression (below); empty: none */
-    bool exact;       /* scan everything */
-    float recall;     /* wanted, 0: option "index.recall" */
-    uint32_t nprobe;  /* lists visited, 0: what `recall` needs */
+    uint32_t k;      /* 1..AKIN_QUERY_MAX_K */
+    uint32_t offset; /* first skip so many; k + offset <= AKIN_QUERY_MAX_K */
+    akin_filter filter;
+    bool exact;      /* scan everything */
+    float recall;    /* wanted, 0: option "index.recall" */
+    uint32_t nprobe; /* lists visited, 0: what `recall` needs */
     bool has_min_score;
     float min_score;      /* matches below are left out */
     bool with_attributes; /* JSON */
@@ -407,19 +431,11 @@ AKIN_API void akin_results_clear(akin_results *results);
  * AKIN_WRONG_MODEL (text or picture, and the collection's vectors are of another
  * model than the one that is here), AKIN_UNSUPPORTED (text or picture and the
  * collection has no model; caption space without captions), AKIN_BAD_DATA (the
- * picture), AKIN_TIMEOUT.
- *
- * Filter expressions are those of Redis vector sets: .field and .a.b select
- * attributes; == != < <= > >= in not and or ! && || + - * / % ** ( ); numbers,
- * "text" or 'text', true, false, null, [lists]. A missing or wrongly typed
- * attribute makes a comparison false. Beyond Redis: @id, @caption, @added,
- * @changed, @width, @height, @bytes, @format, and `.tags contains "x"`. */
+ * picture), AKIN_TIMEOUT. */
 AKIN_API akin_status akin_engine_search(akin_engine *engine,
                                         const char *collection,
                                         const akin_query *query,
                                         akin_results *out, akin_error *err);
-/* Only parses the expression. */
-AKIN_API akin_status akin_filter_check(akin_span filter, akin_error *err);
 
 /* Unit embeddings by the collection's model (NULL: the engine's), *out for
  * akin_free. */
@@ -516,60 +532,62 @@ AKIN_API akin_status akin_engine_reindex(akin_engine *engine,
                                          akin_error *err);
 
 typedef enum {
-    AKIN_JOB_INGEST,
-    AKIN_JOB_REBUILD,
-    AKIN_JOB_REINDEX
-} akin_job_kind;
+    AKIN_ENGINE_JOB_INGEST,
+    AKIN_ENGINE_JOB_REBUILD,
+    AKIN_ENGINE_JOB_REINDEX
+} akin_engine_job_kind;
 
 typedef enum {
-    AKIN_JOB_QUEUED,
-    AKIN_JOB_RUNNING,
-    AKIN_JOB_DONE,
-    AKIN_JOB_FAILED,
-    AKIN_JOB_CANCELLED,
-    AKIN_JOB_INTERRUPTED /* the process ended; akin_engine_job_resume goes on */
-} akin_job_state;
+    AKIN_ENGINE_JOB_QUEUED,
+    AKIN_ENGINE_JOB_RUNNING,
+    AKIN_ENGINE_JOB_DONE,
+    AKIN_ENGINE_JOB_FAILED,
+    AKIN_ENGINE_JOB_CANCELLED,
+    AKIN_ENGINE_JOB_INTERRUPTED /* the process ended; akin_engine_job_resume goes on */
+} akin_engine_job_state;
 
-AKIN_API const char *akin_job_kind_text(akin_job_kind kind);
-AKIN_API const char *akin_job_state_text(akin_job_state state);
+AKIN_API const char *akin_engine_job_kind_text(akin_engine_job_kind kind);
+AKIN_API const char *akin_engine_job_state_text(akin_engine_job_state state);
 
 typedef struct {
-    akin_job_kind kind;
+    akin_engine_job_kind kind;
     const char *collection;
     const akin_ingest *ingest; /* INGEST */
     const char *model_dir;     /* REINDEX */
-} akin_job_request;
+} akin_engine_job_request;
 
 typedef struct {
     uint64_t id; /* from 1 */
-    akin_job_kind kind;
-    akin_job_state state;
+    akin_engine_job_kind kind;
+    akin_engine_job_state state;
     char collection[AKIN_NAME_BYTES + 1];
     char what[256]; /* the first path, or the model directory */
     akin_progress progress;
     int64_t started_ms, ended_ms; /* 0: not yet */
     char message[240];            /* FAILED: why */
-} akin_job_info;
+} akin_engine_job_info;
 
 /* Starts the work in the background; one job per collection runs at a time, the
  * others wait. */
-AKIN_API akin_status akin_engine_job_start(akin_engine *engine,
-                                           const akin_job_request *request,
-                                           uint64_t *id, akin_error *err);
+AKIN_API akin_status akin_engine_job_start(
+    akin_engine *engine, const akin_engine_job_request *request, uint64_t *id,
+    akin_error *err);
 AKIN_API akin_status akin_engine_job_resume(akin_engine *engine, uint64_t id,
                                             akin_error *err);
 AKIN_API akin_status akin_engine_job_cancel(akin_engine *engine, uint64_t id,
                                             akin_error *err);
 AKIN_API akin_status akin_engine_job_get(akin_engine *engine, uint64_t id,
-                                         akin_job_info *out, akin_error *err);
+                                         akin_engine_job_info *out,
+                                         akin_error *err);
 /* Newest first; *out for akin_free. */
 AKIN_API akin_status akin_engine_job_list(akin_engine *engine,
-                                          akin_job_info **out, size_t *n,
+                                          akin_engine_job_info **out, size_t *n,
                                           akin_error *err) AKIN_MUST_CHECK;
 /* Until the job ended or timeout_ms passed (AKIN_TIMEOUT); fills out. */
 AKIN_API akin_status akin_engine_job_wait(akin_engine *engine, uint64_t id,
                                           uint32_t timeout_ms,
-                                          akin_job_info *out, akin_error *err);
+                                          akin_engine_job_info *out,
+                                          akin_error *err);
 /* What failed in it so far. */
 AKIN_API akin_status akin_engine_job_report(akin_engine *engine, uint64_t id,
                                             akin_report *out, akin_error *err);
