@@ -1,0 +1,256 @@
+/* The command table and how a request finds its row. */
+#include "commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define READ  AKIN_CMD_READ
+#define WRITE AKIN_CMD_WRITE
+#define ADMIN AKIN_CMD_ADMIN
+#define LOOP  AKIN_CMD_LOOP
+#define SLOW  AKIN_CMD_SLOW
+#define OPEN  AKIN_CMD_OPEN
+#define KEY   AKIN_CMD_KEY
+
+#define SOURCE                                                                 \
+    "(ELE element | FP32 blob | VALUES n value ... | TEXT words | IMAGE "      \
+    "bytes)"
+
+/* What VSIM and AKIN.SEARCH understand behind the collection. */
+#define QUERY                                                                  \
+    SOURCE " [WEIGHT w] [" SOURCE " [WEIGHT w] ...]"                           \
+           " [COUNT n] [OFFSET n] [FILTER expression] [EPSILON distance]"      \
+           " [SPACE image|caption|both|auto] [NOSELF] [TRUTH] [RECALL r]"      \
+           " [NPROBE n] [TIMEOUT ms]"
+
+static const akin_command table[] = {
+    /* vector sets, as Redis has them */
+    {"VADD", -5, WRITE | KEY, akin_cmd_vadd, "vector",
+     "add an element, or change it",
+     "key [REDUCE dim] (FP32 blob | VALUES n value ... | IMAGE bytes | TEXT "
+     "words | CAPTION words) element [CAPTION words] [SETATTR json] [PATH "
+     "path] [MODIFIED ms] [CAS] [NOQUANT | Q8 | BIN] [EF n] [M n]"},
+    {"VSIM", -4, READ | KEY, akin_cmd_vsim, "vector",
+     "elements most similar to a vector, element, text or picture",
+     "key " QUERY " [WITHSCORES] [WITHATTRIBS] [EF n] [FILTER-EF n] "
+     "[NOTHREAD]"},
+    {"VREM", 3, WRITE | KEY, akin_cmd_vrem, "vector", "remove an element",
+     "key element"},
+    {"VCARD", 2, READ | KEY, akin_cmd_vcard, "vector",
+     "how many elements there are", "key"},
+    {"VDIM", 2, READ | KEY, akin_cmd_vdim, "vector", "width of the vectors",
+     "key"},
+    {"VEMB", -3, READ | KEY, akin_cmd_vemb, "vector", "vector of an element",
+     "key element [RAW] [SPACE image|caption]"},
+    {"VGETATTR", 3, READ | KEY, akin_cmd_vgetattr, "vector",
+     "attributes of an element", "key element"},
+    {"VSETATTR", 4, WRITE | KEY, akin_cmd_vsetattr, "vector",
+     "replace the attributes of an element; \"\" removes them",
+     "key element json"},
+    {"VINFO", 2, READ | KEY, akin_cmd_vinfo, "vector", "about a vector set",
+     "key"},
+    {"VISMEMBER", 3, READ | KEY, akin_cmd_vismember, "vector",
+     "whether an element is there", "key element"},
+    {"VRANDMEMBER", -2, READ | KEY, akin_cmd_vrandmember, "vector",
+     "elements at random", "key [count]"},
+    {"VRANGE", -4, READ | KEY, akin_cmd_vrange, "vector",
+     "elements in bytewise order", "key start end [count]"},
+
+    /* what Redis has no word for */
+    {"AKIN.SEARCH", -4, READ | KEY, akin_cmd_search, "akin",
+     "like VSIM, with everything known about each match",
+     "collection " QUERY " [WITHCAPTIONS]"},
+    {"AKIN.GET", 3, READ | KEY, akin_cmd_get, "akin", "an item, whole",
+     "collection id"},
+    {"AKIN.THUMB", 3, READ | KEY, akin_cmd_thumb, "akin",
+     "the small picture of an item", "collection id"},
+    {"AKIN.COUNT", -2, READ | KEY, akin_cmd_count, "akin",
+     "how many items pass a filter", "collection [FILTER expression]"},
+    {"AKIN.EMBED", -3, READ, akin_cmd_embed, "akin",
+     "the embedding of a text or picture",
+     "(TEXT words | IMAGE bytes) [COLLECTION name] [FP32]"},
+    {"AKIN.CREATE", -2, WRITE | KEY, akin_cmd_create, "akin",
+     "make a collection",
+     "collection [MODEL directory] [DIM n] [SCHEMA field text|number|bool "
+     "...]"},
+    {"AKIN.DROP", 2, WRITE | KEY, akin_cmd_drop, "akin",
+     "remove a collection and all that is in it", "collection"},
+    {"AKIN.LIST", 1, READ, akin_cmd_list, "akin", "the collections", ""},
+    {"AKIN.INFO", 2, READ | KEY, akin_cmd_describe, "akin",
+     "about a collection", "collection"},
+    {"AKIN.INGEST", -3, WRITE | KEY, akin_cmd_ingest, "akin",
+     "add files, folders and catalogues that the server can read; gives a job",
+     "collection [FLAT] [HIDDEN] [FOLLOW] [FORCE] [PRUNE] [CAPTIONS "
+     "metadata|filename|none] path [path ...]"},
+    {"AKIN.JOB", -2, READ | SLOW, akin_cmd_job, "akin", "long work",
+     "id | LIST | WAIT id [timeout-ms] | CANCEL id | RESUME id | FAILURES id"},
+    {"AKIN.REINDEX", -2, WRITE | KEY, akin_cmd_reindex, "akin",
+     "build the indexes anew, or embed with another model; gives a job",
+     "collection [MODEL directory]"},
+    {"AKIN.CHECK", -1, READ | SLOW, akin_cmd_check, "akin",
+     "check store and indexes against each other", "[collection] [REPAIR]"},
+    {"AKIN.SAVE", 1, WRITE | SLOW, akin_cmd_save, "akin",
+     "write indexes to disk now", ""},
+    {"AKIN.CONFIG", -3, ADMIN, akin_cmd_config, "akin", "options",
+     "GET pattern | SET option value"},
+    {"AKIN.HELP", -1, READ | LOOP, akin_cmd_help, "akin",
+     "this list, or one command", "[command]"},
+
+    /* the connection and the server, as Redis clients expect them */
+    {"PING", -1, READ | LOOP, akin_cmd_ping, "connection",
+     "answers PONG, or the message", "[message]"},
+    {"ECHO", 2, READ | LOOP, akin_cmd_echo, "connection",
+     "answers with the message", "message"},
+    {"HELLO", -1, READ | LOOP | OPEN, akin_cmd_hello, "connection",
+     "choose the protocol, log in, name the client",
+     "[2|3 [AUTH user password] [SETNAME name]]"},
+    {"AUTH", -2, READ | LOOP | OPEN, akin_cmd_auth, "connection", "log in",
+     "[user] password"},
+    {"SELECT", 2, READ | LOOP, akin_cmd_select, "connection",
+     "there is one database, 0", "0"},
+    {"CLIENT", -2, READ | LOOP, akin_cmd_client, "connection",
+     "this connection and the others",
+     "ID | INFO | LIST | GETNAME | SETNAME name | SETINFO LIB-NAME|LIB-VER "
+     "value | NO-EVICT ON|OFF | NO-TOUCH ON|OFF"},
+    {"RESET", 1, READ | LOOP | OPEN, akin_cmd_reset, "connection",
+     "the connection as it was when it was new", ""},
+    {"QUIT", -1, READ | LOOP | OPEN, akin_cmd_quit, "connection",
+     "close the connection", ""},
+    {"COMMAND", -1, READ | LOOP, akin_cmd_command, "server", "the commands",
+     "[COUNT | LIST | INFO [command ...] | DOCS [command ...]]"},
+    {"INFO", -1, READ, akin_cmd_info, "server", "state of the server",
+     "[section ...]"},
+    {"SHUTDOWN", -1, ADMIN | LOOP, akin_cmd_shutdown, "server",
+     "finish what runs and end the server", "[SAVE | NOSAVE]"},
+};
+
+#define NCOMMANDS (sizeof table / sizeof *table)
+
+const akin_command *akin_commands(size_t *n)
+{
+    *n = NCOMMANDS;
+    return table;
+}
+
+const akin_command *akin_command_find(akin_span name)
+{
+    for (size_t i = 0; i < NCOMMANDS; i++)
+        if (akin_span_is(name, table[i].name)) return &table[i];
+    return NULL;
+}
+
+akin_status akin_service_init(akin_service *service, akin_engine *engine,
+                              akin_config *config, akin_error *err)
+{
+    *service = (akin_service){
+        .engine = engine, .config = config, .started_ms = akin_now_ms()};
+    service->stats = akin_calloc(NCOMMANDS, sizeof *service->stats);
+    if (!service->stats)
+        return akin_fail(err, AKIN_NOMEM, "no memory for the statistics");
+    return AKIN_OK;
+}
+
+void akin_service_clear(akin_service *service)
+{
+    akin_free(service->stats);
+    service->stats = NULL;
+}
+
+/* Keeps the start of an argument for a message: cut, and only printable. */
+static void quote(akin_buf *out, akin_span text)
+{
+    const unsigned char *s = text.data;
+    akin_buf_append(out, "'", 1);
+    for (size_t i = 0; i < text.size && i < 128; i++)
+        akin_buf_append(out, s[i] < ' ' || s[i] == 127 ? "?" : (char *)&s[i],
+                        1);
+    akin_buf_append(out, "'", 1);
+}
+
+static void unknown_command(akin_call *call)
+{
+    akin_buf text = {0};
+    akin_buf_text(&text, "unknown command ");
+    quote(&text, call->argv[0]);
+    akin_buf_text(&text, ", with args beginning with: ");
+    for (size_t i = 1; i < call->argc && text.size < 256; i++) {
+        quote(&text, call->argv[i]);
+        akin_buf_text(&text, " ");
+    }
+    const char *message = akin_buf_cstr(&text);
+    akin_reply_error(call->reply, "ERR", message ? message : "unknown command");
+    akin_buf_clear(&text);
+}
+
+static bool arity_fits(const akin_command *row, size_t argc)
+{
+    return row->arity >= 0 ? argc == (size_t)row->arity
+                           : argc >= (size_t)-row->arity;
+}
+
+static void wrong_arity(akin_call *call, const akin_command *row)
+{
+    char name[32], message[80];
+    size_t n = strlen(row->name);
+    for (size_t i = 0; i <= n && i < sizeof name; i++)
+        name[i] = (char)(row->name[i] >= 'A' && row->name[i] <= 'Z'
+                             ? row->name[i] | 32
+                             : row->name[i]);
+    snprintf(message, sizeof message,
+             "wrong number of arguments for '%s' command", name);
+    akin_reply_error(call->reply, "ERR", message);
+}
+
+/* Puts an error in the place of whatever the handler wrote. */
+static void replace_by_error(akin_reply *reply, size_t mark, akin_status status,
+                             const char *message)
+{
+    reply->out.failed = false;
+    reply->out.size = mark;
+    akin_reply_error(reply, akin_status_resp(status), message);
+}
+
+static void count_call(akin_command_stats *stats, uint64_t ns, bool failed)
+{
+    unsigned bucket = 0;
+    while (bucket + 1 < AKIN_LATENCY_BUCKETS && ns >> bucket >= 64000)
+        bucket++;
+    atomic_fetch_add(&stats->calls, 1);
+    atomic_fetch_add(&stats->ns, ns);
+    atomic_fetch_add(&stats->latency[bucket], 1);
+    if (failed) atomic_fetch_add(&stats->failed, 1);
+}
+
+static void run(akin_call *call, const akin_command *row)
+{
+    akin_reply *reply = call->reply;
+    size_t mark = reply->out.size;
+    uint64_t start = akin_mono_ns();
+    akin_error err = {.status = AKIN_INTERNAL, .message = ""};
+
+    akin_status rc = row->run(call, &err);
+    if (rc)
+        replace_by_error(reply, mark, rc,
+                         err.message[0] ? err.message : akin_status_text(rc));
+    else if (reply->out.failed)
+        replace_by_error(reply, mark, AKIN_TOO_LARGE,
+                         "the reply is too large; ask for less at a time");
+    bool failed = reply->out.size > mark && reply->out.data[mark] == '-';
+    count_call(&call->service->stats[row - table], akin_mono_ns() - start,
+               failed);
+}
+
+void akin_dispatch(akin_call *call)
+{
+    const akin_command *row = akin_command_find(call->argv[0]);
+    if (!call->session->authenticated && !(row && row->flags & OPEN)) {
+        akin_reply_error(call->reply, "NOAUTH", "Authentication required.");
+    } else if (!row) {
+        unknown_command(call);
+    } else if (!arity_fits(row, call->argc)) {
+        atomic_fetch_add(&call->service->stats[row - table].rejected, 1);
+        wrong_arity(call, row);
+    } else {
+        run(call, row);
+    }
+}

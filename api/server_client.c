@@ -1,0 +1,523 @@
+/* One connection: reading, the queue of its requests, running them, writing.
+ * Everything here is the loop thread's but run_batch. */
+#include "server_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BATCH_REQUESTS  32   /* that one hand-off carries */
+#define QUEUED_REQUESTS 1024 /* beyond which the socket is not read */
+#define QUEUED_BYTES    (1u << 20)
+#define FLUSH_BYTES     65536
+#define GUEST_ARGS      16 /* of a client that has not logged in */
+#define GUEST_BYTES     16384
+
+/* Some requests on their way to a worker and back. */
+typedef struct {
+    akin_task task;
+    akin__client *client;
+    akin_request *requests;
+    akin_reply reply;
+} batch;
+
+typedef struct {
+    uv_write_t request;
+    akin__client *client;
+    akin_buf data;
+} writing;
+
+struct akin__client {
+    akin__client *prev, *next;
+    akin_server *server;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } at;
+    akin_session session;
+    akin_resp_parser *parser;
+    akin_request *first, *last; /* not started yet */
+    size_t queued, queued_bytes;
+    size_t held; /* its share of stats.held_bytes */
+    batch *running;
+    akin_reply reply;     /* of commands run on the loop, not yet written */
+    size_t writing_bytes; /* handed to libuv, not on the wire */
+    bool reading;
+    bool ended;   /* nothing more will be read from it */
+    bool closing; /* uv_close was called */
+    bool dropped; /* close as soon as the running batch is back */
+    char fatal[AKIN_ERROR_BYTES]; /* last reply, before closing; or empty */
+    uint64_t since_ms, active_ms; /* uv_now */
+    char address[96];
+};
+
+static void pump(akin__client *c);
+
+static akin_resp_limits limits_of(const akin_server *s, bool authenticated)
+{
+    size_t most = s->options.request_bytes;
+    akin_resp_limits limits = {.args = 1u << 18,
+                               .bulk_bytes = most,
+                               .request_bytes = most,
+                               .inline_bytes = 65536};
+    if (!authenticated) {
+        limits.args = GUEST_ARGS;
+        limits.bulk_bytes = limits.request_bytes = GUEST_BYTES;
+    }
+    return limits;
+}
+
+/* ---- closing ---------------------------------------------------------------- */
+
+static void free_requests(akin_request *r)
+{
+    while (r) {
+        akin_request *next = r->next;
+        akin_request_free(r);
+        r = next;
+    }
+}
+
+static void count_held(akin__client *c, size_t held)
+{
+    atomic_fetch_add(&c->server->stats.held_bytes, held - c->held);
+    c->held = held;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    akin__client *c = handle->data;
+    akin_server *s = c->server;
+    count_held(c, 0);
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        s->clients = c->next;
+    if (c->next) c->next->prev = c->prev;
+    atomic_fetch_sub(&s->stats.clients, 1);
+    free_requests(c->first);
+    akin_resp_parser_free(c->parser);
+    akin_buf_clear(&c->reply.out);
+    akin_free(c);
+}
+
+void akin__client_drop(akin__client *c)
+{
+    c->dropped = true;
+    if (c->running || c->closing) return; /* its memory is in use */
+    c->closing = true;
+    uv_close(&c->at.handle, on_closed);
+}
+
+/* ---- writing ---------------------------------------------------------------- */
+
+static void on_written(uv_write_t *request, int status)
+{
+    writing *w = (writing *)request;
+    akin__client *c = w->client;
+    c->writing_bytes -= w->data.size;
+    if (status == 0)
+        atomic_fetch_add(&c->server->stats.bytes_out, w->data.size);
+    akin_buf_clear(&w->data);
+    akin_free(w);
+    if (c->closing) return;
+    c->active_ms = uv_now(&c->server->loop);
+    if (status)
+        akin__client_drop(c);
+    else
+        pump(c);
+}
+
+/* Sends what `data` holds and takes its memory. */
+static void send_buffer(akin__client *c, akin_buf *data)
+{
+    writing *w = akin_calloc(1, sizeof *w);
+    if (!w || data->failed || c->closing) {
+        akin_free(w);
+        akin_buf_clear(data);
+        akin__client_drop(c);
+        return;
+    }
+    w->client = c;
+    w->data = *data;
+    *data = (akin_buf){0};
+    c->writing_bytes += w->data.size;
+    uv_buf_t buf = uv_buf_init((char *)w->data.data, (unsigned)w->data.size);
+    int rc = uv_write(&w->request, &c->at.stream, &buf, 1, on_written);
+    if (rc) {
+        c->writing_bytes -= w->data.size;
+        akin_buf_clear(&w->data);
+        akin_free(w);
+        akin__client_drop(c);
+    }
+}
+
+static void flush(akin__client *c)
+{
+    if (c->reply.out.size || c->reply.out.failed) send_buffer(c, &c->reply.out);
+}
+
+/* ---- running ---------------------------------------------------------------- */
+
+static akin_request *take_first(akin__client *c)
+{
+    akin_request *r = c->first;
+    c->first = r->next;
+    if (!c->first) c->last = NULL;
+    c->queued--;
+    c->queued_bytes -= r->bytes;
+    r->next = NULL;
+    return r;
+}
+
+static void run_one(akin__client *c, const akin_request *r, akin_reply *reply)
+{
+    reply->proto = c->session.proto;
+    akin_call call = {.service = c->server->service,
+                      .session = &c->session,
+                      .argc = r->argc,
+                      .argv = r->argv,
+                      .reply = reply};
+    akin_dispatch(&call);
+}
+
+/* On a worker. The client's session is ours until run returns. */
+static void run_batch(akin_task *task)
+{
+    batch *b = (batch *)task;
+    for (akin_request *r = b->requests; r; r = r->next)
+        run_one(b->client, r, &b->reply);
+}
+
+static void batch_done(akin_task *task)
+{
+    batch *b = (batch *)task;
+    akin__client *c = b->client;
+    c->running = NULL;
+    free_requests(b->requests);
+    if (c->dropped || b->reply.out.failed) {
+        if (b->reply.out.failed)
+            akin_log(AKIN_LOG_WARN, "client %llu: a reply was too large",
+                     (unsigned long long)c->session.id);
+        akin_buf_clear(&b->reply.out);
+        akin__client_drop(c);
+    } else {
+        c->active_ms = uv_now(&c->server->loop);
+        send_buffer(c, &b->reply.out);
+        pump(c);
+    }
+    akin_free(b);
+}
+
+static bool runs_on_loop(const akin_command *row, const akin__client *c)
+{
+    return !row || (row->flags & AKIN_CMD_LOOP) || !c->session.authenticated;
+}
+
+static const akin_command *row_of(const akin_request *r)
+{
+    return akin_command_find(r->argv[0]);
+}
+
+/* What CLIENT LIST shows. */
+static void note_command(akin__client *c, const akin_request *r)
+{
+    const akin_command *row = row_of(r);
+    c->session.last = row ? row->name : NULL;
+}
+
+/* Hands the requests at the front that one pool may run to a worker. */
+static void start_batch(akin__client *c)
+{
+    batch *b = akin_calloc(1, sizeof *b);
+    akin_error err;
+    if (!b) {
+        akin__client_drop(c);
+        return;
+    }
+    b->client = c;
+    b->task.run = run_batch;
+    b->task.done = batch_done;
+    const akin_command *row = row_of(c->first);
+    bool slow = row && (row->flags & AKIN_CMD_SLOW);
+    akin_request **tail = &b->requests;
+    for (unsigned n = 0; n < (slow ? 1u : BATCH_REQUESTS) && c->first; n++) {
+        row = n ? row_of(c->first) : row;
+        if (n && (runs_on_loop(row, c) || (row->flags & AKIN_CMD_SLOW))) break;
+        *tail = take_first(c);
+        tail = &(*tail)->next;
+    }
+    note_command(c, b->requests);
+    c->running = b;
+    if (akin_server_hand_off(c->server, &b->task, slow, &err)) {
+        c->running = NULL;
+        for (akin_request *r = b->requests; r; r = r->next)
+            akin_reply_error(&c->reply, "BUSY", err.message);
+        free_requests(b->requests);
+        akin_free(b);
+    }
+}
+
+static void update_limits(akin__client *c)
+{
+    akin_resp_limits limits = limits_of(c->server, c->session.authenticated);
+    akin_resp_parser_limit(c->parser, &limits);
+}
+
+static void start_reading(akin__client *c);
+
+/* Reads the socket or not, by what is waiting. */
+static void steer_reading(akin__client *c)
+{
+    bool want = !c->ended && !c->closing && !c->dropped &&
+                c->queued < QUEUED_REQUESTS && c->queued_bytes < QUEUED_BYTES;
+    if (want && !c->reading) {
+        start_reading(c);
+    } else if (!want && c->reading) {
+        c->reading = false;
+        uv_read_stop(&c->at.stream);
+    }
+}
+
+static void say_goodbye(akin__client *c)
+{
+    if (c->fatal[0]) {
+        akin_reply_error(&c->reply, "ERR", c->fatal);
+        c->fatal[0] = 0;
+    }
+    flush(c);
+    if (!c->writing_bytes) akin__client_drop(c);
+}
+
+/* Starts what may start; called after everything that may allow more. */
+static void pump(akin__client *c)
+{
+    while (!c->running && c->first && !c->dropped && !c->session.quit &&
+           c->writing_bytes + c->reply.out.size <
+               c->server->options.output_bytes) {
+        if (!runs_on_loop(row_of(c->first), c)) {
+            flush(c);
+            if (!c->dropped) start_batch(c);
+            continue;
+        }
+        bool guest = !c->session.authenticated;
+        akin_request *r = take_first(c);
+        note_command(c, r);
+        run_one(c, r, &c->reply);
+        akin_request_free(r);
+        if (guest != !c->session.authenticated) update_limits(c);
+        if (c->reply.out.size >= FLUSH_BYTES) flush(c);
+    }
+    if (!c->running && c->session.quit) {
+        c->ended = true;
+        free_requests(c->first);
+        c->first = c->last = NULL;
+        c->queued = c->queued_bytes = 0;
+    }
+    if (c->dropped) return;
+    if (!c->running) flush(c);
+    if (c->dropped) return;
+    count_held(c, c->queued_bytes + akin_resp_pending(c->parser));
+    steer_reading(c);
+    if (c->ended && !c->running && !c->first) say_goodbye(c);
+}
+
+/* ---- reading ---------------------------------------------------------------- */
+
+static void fatal(akin__client *c, const char *message)
+{
+    c->ended = true;
+    snprintf(c->fatal, sizeof c->fatal, "%s", message);
+}
+
+static void enqueue(akin__client *c, akin_request *r)
+{
+    if (c->last)
+        c->last->next = r;
+    else
+        c->first = r;
+    c->last = r;
+    c->queued++;
+    c->queued_bytes += r->bytes;
+    atomic_fetch_add(&c->server->stats.requests, 1);
+}
+
+static void take_bytes(akin__client *c, const char *data, size_t size)
+{
+    akin_server *s = c->server;
+    while (size && !c->ended && !c->dropped) {
+        akin_request *r;
+        akin_error err;
+        size_t used;
+        akin_resp_state state =
+            akin_resp_parse(c->parser, data, size, &used, &r, &err);
+        data += used;
+        size -= used;
+        if (state == AKIN_RESP_BAD) {
+            atomic_fetch_add(&s->stats.bad_requests, 1);
+            fatal(c, err.message);
+        } else if (state == AKIN_RESP_REQUEST) {
+            enqueue(c, r);
+            /* The limits of what follows depend on whether this logs in. */
+            if (!c->session.authenticated) pump(c);
+        }
+    }
+    if (c->dropped) return;
+    count_held(c, c->queued_bytes + akin_resp_pending(c->parser));
+    if (s->options.memory_bytes && c->held > QUEUED_BYTES &&
+        atomic_load(&s->stats.held_bytes) > s->options.memory_bytes) {
+        atomic_fetch_add(&s->stats.over_limit_closed, 1);
+        fatal(c, "the requests of all clients together take too much memory; "
+                 "try again later");
+    }
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    akin__client *c = handle->data;
+    (void)suggested;
+    *buf = uv_buf_init(c->server->read_buffer, AKIN_SERVER_READ_BYTES);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    akin__client *c = stream->data;
+    if (n == 0) return;
+    if (n == UV_EOF) {
+        c->ended = true; /* it may still read: answer what it asked */
+    } else if (n < 0) {
+        akin__client_drop(c);
+        return;
+    } else {
+        c->active_ms = uv_now(&c->server->loop);
+        atomic_fetch_add(&c->server->stats.bytes_in, (uint64_t)n);
+        take_bytes(c, buf->base, (size_t)n);
+    }
+    if (!c->dropped) pump(c);
+}
+
+static void start_reading(akin__client *c)
+{
+    c->reading = true;
+    if (uv_read_start(&c->at.stream, on_alloc, on_read)) akin__client_drop(c);
+}
+
+/* ---- coming and going ------------------------------------------------------- */
+
+static void peer_address(akin__client *c, bool tcp)
+{
+    struct sockaddr_storage at;
+    int size = sizeof at;
+    char host[64];
+    if (!tcp) {
+        snprintf(c->address, sizeof c->address, "%s:0",
+                 c->server->unix_path ? c->server->unix_path : "");
+        return;
+    }
+    if (uv_tcp_getpeername(&c->at.tcp, (struct sockaddr *)&at, &size)) return;
+    bool six = at.ss_family == AF_INET6;
+    if (six)
+        uv_ip6_name((struct sockaddr_in6 *)&at, host, sizeof host);
+    else
+        uv_ip4_name((struct sockaddr_in *)&at, host, sizeof host);
+    snprintf(c->address, sizeof c->address, six ? "[%s]:%u" : "%s:%u", host,
+             ntohs(six ? ((struct sockaddr_in6 *)&at)->sin6_port
+                       : ((struct sockaddr_in *)&at)->sin_port));
+}
+
+static void link_client(akin_server *s, akin__client *c)
+{
+    c->next = s->clients;
+    if (s->clients) s->clients->prev = c;
+    s->clients = c;
+    atomic_fetch_add(&s->stats.clients, 1);
+    atomic_fetch_add(&s->stats.connections, 1);
+}
+
+void akin__client_accept(akin_server *s, uv_stream_t *listener)
+{
+    akin__client *c = akin_calloc(1, sizeof *c);
+    if (!c) return; /* libuv asks again */
+    bool tcp = listener == (uv_stream_t *)&s->tcp;
+    akin_resp_limits limits;
+
+    c->server = s;
+    c->session.proto = 2;
+    c->session.authenticated = !s->service->password[0];
+    c->session.id = ++s->last_client_id;
+    c->since_ms = c->active_ms = uv_now(&s->loop);
+    limits = limits_of(s, c->session.authenticated);
+    c->parser = akin_resp_parser_new(&limits);
+    if (tcp)
+        uv_tcp_init(&s->loop, &c->at.tcp);
+    else
+        uv_pipe_init(&s->loop, &c->at.pipe, 0);
+    c->at.handle.data = c;
+    link_client(s, c);
+    if (!c->parser || uv_accept(listener, &c->at.stream)) {
+        akin__client_drop(c);
+        return;
+    }
+    if (tcp) {
+        uv_tcp_nodelay(&c->at.tcp, 1);
+        uv_tcp_keepalive(&c->at.tcp, 1, 300);
+    }
+    peer_address(c, tcp);
+    if (atomic_load(&s->stats.clients) > s->options.max_clients) {
+        atomic_fetch_add(&s->stats.rejected, 1);
+        fatal(c, "max number of clients reached");
+    }
+    pump(c);
+}
+
+void akin__client_sweep(akin_server *s, uint64_t now_ms)
+{
+    uint64_t limit = (uint64_t)s->options.idle_seconds * 1000;
+    for (akin__client *c = s->clients; c && limit; c = c->next)
+        if (!c->running && !c->dropped && now_ms - c->active_ms > limit) {
+            atomic_fetch_add(&s->stats.idle_closed, 1);
+            akin__client_drop(c);
+        }
+}
+
+void akin__client_finish(akin__client *c)
+{
+    c->ended = true;
+    free_requests(c->first);
+    c->first = c->last = NULL;
+    c->queued = c->queued_bytes = 0;
+    if (!c->dropped) pump(c);
+}
+
+void akin__client_finish_all(akin_server *s)
+{
+    for (akin__client *c = s->clients; c; c = c->next)
+        akin__client_finish(c);
+}
+
+void akin__client_drop_all(akin_server *s)
+{
+    for (akin__client *c = s->clients; c; c = c->next)
+        akin__client_drop(c);
+}
+
+/* One line a client, fields as Redis names them. A worker that runs a
+ * command of it only reads the session. */
+void akin_server_client_list(akin_server *s, uint64_t only, akin_buf *out)
+{
+    uint64_t now = uv_now(&s->loop);
+    for (const akin__client *c = s->clients; c; c = c->next) {
+        if (c->dropped || (only && c->session.id != only)) continue;
+        akin_buf_printf(
+            out,
+            "id=%llu addr=%s name=%s age=%llu idle=%llu flags=N db=0 sub=0 "
+            "psub=0 multi=-1 qbuf=%zu obl=%zu cmd=%s user=default resp=%d "
+            "lib-name=%s lib-ver=%s\n",
+            (unsigned long long)c->session.id, c->address, c->session.name,
+            (unsigned long long)(now - c->since_ms) / 1000,
+            (unsigned long long)(now - c->active_ms) / 1000, c->held,
+            c->writing_bytes, c->session.last ? c->session.last : "NULL",
+            c->session.proto, c->session.library, c->session.library_version);
+    }
+}

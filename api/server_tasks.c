@@ -1,0 +1,74 @@
+/* Work that leaves the loop and comes back. A worker puts the finished task on
+ * a list under the server's lock and wakes the loop, which calls its `done`. */
+#include "server_internal.h"
+
+#define SLOW_THREADS 16 /* they mostly wait */
+
+typedef void plain_job(void *);
+
+static void run_task(void *arg)
+{
+    akin_task *task = arg;
+    akin_server *s = task->server;
+
+    task->run(task);
+    task->next = NULL;
+    uv_mutex_lock(&s->lock);
+    if (s->done_last)
+        s->done_last->next = task;
+    else
+        s->done_first = task;
+    s->done_last = task;
+    /* Inside the lock: once the list is empty again the loop may end and close
+     * the handle. */
+    uv_async_send(&s->wake);
+    uv_mutex_unlock(&s->lock);
+}
+
+akin_status akin_server_hand_off(akin_server *s, akin_task *task, bool slow,
+                                 akin_error *err)
+{
+    plain_job *job = run_task;
+    task->server = s;
+    task->next = NULL;
+    akin_status rc =
+        akin_pool_submit(slow ? s->slow_pool : s->pool, job, task, err);
+    if (!rc) s->tasks++;
+    return rc;
+}
+
+void akin__server_tasks_run_done(akin_server *s)
+{
+    uv_mutex_lock(&s->lock);
+    akin_task *task = s->done_first;
+    s->done_first = s->done_last = NULL;
+    uv_mutex_unlock(&s->lock);
+    while (task) {
+        akin_task *next = task->next;
+        s->tasks--;
+        task->done(task);
+        task = next;
+    }
+}
+
+akin_status akin__server_tasks_open(akin_server *s, akin_error *err)
+{
+    /* A client has one task at a time, so the queues cannot fill up before
+     * the connections do; HTTP takes its share of the rest. */
+    uint32_t queue = 4 * s->options.max_clients + 1024;
+    uint32_t threads = s->options.threads;
+    if (!threads) threads = 2 * akin_cpu_count() + 2;
+    if (threads > 256) threads = 256;
+    akin_status rc = akin_pool_open(threads, queue, "akin-work", &s->pool, err);
+    if (!rc)
+        rc = akin_pool_open(SLOW_THREADS, queue, "akin-slow", &s->slow_pool,
+                            err);
+    return rc;
+}
+
+void akin__server_tasks_close(akin_server *s)
+{
+    akin_pool_close(s->pool);
+    akin_pool_close(s->slow_pool);
+    s->pool = s->slow_pool = NULL;
+}
