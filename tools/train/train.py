@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Train the starter model: warm-up, then a constant rate without a fixed end, then a decay on a branch.
+
+The trunk runs until it is stopped and goes on from its last checkpoint when started again. At any time a
+branch of it can be finished: --decay N copies the newest checkpoint and lowers the rate to zero over N steps,
+with all patches shown.
+
+  train.py --work WORK --run RUN --init models/starter     start or go on; --init counts only at the start
+  train.py --work WORK --run RUN --decay 300 --out MODEL   finish a branch and write the model folder
+
+Loss: contrast of pictures and captions with several positives, plus two classifications that share their class
+vectors between pictures and texts: which class it is, and which English words belong to it (SuperClass). The
+class vectors give every step all classes as negatives, which a batch of a few hundred pictures cannot.
+"""
+import argparse
+import contextlib
+import copy
+import json
+import math
+import os
+import queue
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+import model as clip
+from data import Data
+from export import write_model
+
+HERE = Path(__file__).parent
+
+
+class Proxies(nn.Module):
+    """Unit vectors for classes and words in the space of the embeddings; dropped after training."""
+
+    def __init__(self, classes, words, dim):
+        super().__init__()
+        self.classes = nn.Parameter(F.normalize(torch.randn(classes, dim), dim=-1))
+        self.words = nn.Parameter(F.normalize(torch.randn(words, dim), dim=-1))
+        self.word_bias = nn.Parameter(torch.zeros(words))
+        self.log_scale = nn.Parameter(torch.tensor([math.log(20.0), math.log(16.0)]))
+
+    def class_logits(self, e):
+        return self.log_scale[0].exp() * e @ F.normalize(self.classes, dim=-1).T
+
+    def word_logits(self, e):
+        return self.log_scale[1].exp() * e @ F.normalize(self.words, dim=-1).T + self.word_bias
+
+
+@torch.no_grad()
+def start_proxies(proxies, net, data):
+    """Begin where the text tower already puts the names: saves the first hundreds of steps after --init."""
+    names = {}
+    for r in data.rows:
+        if r["cls"] and r["exact"].get("en"):
+            names.setdefault(r["cls"], r["exact"]["en"][0])
+    for table, texts in ((proxies.classes, [names.get(c, c) for c in data.class_names]), (proxies.words, data.word_names)):
+        for k in range(0, len(texts), 256):
+            seqs = [data.tok.encode(t)[:20] for t in texts[k:k + 256]]
+            table[k:k + 256] = net.text(*clip.pad(seqs, data.tok.start, data.tok.end))
+
+
+def spread(logits, positive):
+    """Cross entropy with several positives per row."""
+    p = positive / positive.sum(1, keepdim=True)
+    return -(p * F.log_softmax(logits, 1)).sum(1).mean()
+
+
+def losses(net, proxies, batch, keep, cfg, amp):
+    with amp():
+        im = net.image(batch["pixels"], keep)
+        tx = torch.cat([net.text(ids, last) for ids, last in batch["groups"]])[batch["inverse"]]
+    n, w = len(im), cfg["loss"]
+    scale = net.logit_scale.exp()
+    out = {"contrast": 0}
+    for v, mask in enumerate(batch["masks"]):
+        logits, m = scale * tx[v * n:(v + 1) * n] @ im.T, mask.float()
+        out["contrast"] = out["contrast"] + (spread(logits, m) + spread(logits.T, m.T)) / 4
+    every, cls = torch.cat([im, tx]), batch["cls"]
+    words = torch.cat([batch["words"][:n]] * 3 + [batch["words"][n:]])
+    with amp():
+        word_logits = proxies.word_logits(every)
+        known = (cls >= 0).nonzero()[:, 0]
+        class_logits = proxies.class_logits(every[known])
+    by_class = F.cross_entropy(class_logits.float(), cls[known], label_smoothing=cfg["label_smoothing"], reduction="none")
+    by_words = -(words * F.log_softmax(word_logits.float(), 1)).sum(1)
+    picture = known < n
+    out["class_image"], out["class_text"] = by_class[picture].mean(), by_class[~picture].mean()
+    out["words_image"], out["words_text"] = by_words[:n].mean(), by_words[n:].mean()
+    return sum(w[k] * v for k, v in out.items()), out
+
+
+def to_device(x, dev):
+    if torch.is_tensor(x):
+        return x.to(dev, non_blocking=True)
+    if isinstance(x, (list, tuple)):
+        return type(x)(to_device(y, dev) for y in x)
+    return {k: to_device(v, dev) for k, v in x.items()}
+
+
+class Feed:
+    """Batches made ahead by threads, in order."""
+
+    def __init__(self, data, first):
+        self.data, self.out, self.stop = data, queue.Queue(3), False
+        threading.Thread(target=self._run, args=(first,), daemon=True).start()
+
+    def _run(self, step):
+        torch.set_num_threads(1)             # of this thread alone
+        while not self.stop:
+            self.out.put(self.data.batch(step))
+            step += 1
+
+    def get(self):
+        return self.out.get()
+
+
+class Run:
+    """Everything a checkpoint holds."""
+
+    def __init__(self, a, cfg, data):
+        torch.manual_seed(cfg["seed"])
+        self.cfg, self.data = cfg, data
+        self.dev = "cuda" if torch.cuda.is_available() else "cpu"
+        newest = a.run / "checkpoint.pt"
+        net = clip.load(a.init).train() if a.init and not newest.exists() else clip.CLIP(cfg["shape"])
+        proxies = Proxies(len(data.class_names), len(data.word_names), cfg["shape"]["embed"])
+        if not newest.exists():
+            start_proxies(proxies, net, data)
+        self.net, self.proxies = net.to(self.dev), proxies.to(self.dev)
+        self.ema = copy.deepcopy(self.net).requires_grad_(False)
+        matrix = [p for n, p in net.named_parameters() if p.ndim > 1 and "embedding" not in n]
+        others = [p for n, p in net.named_parameters() if not (p.ndim > 1 and "embedding" not in n)]
+        self.opt = torch.optim.AdamW(
+            [{"params": matrix, "weight_decay": cfg["weight_decay"], "base": cfg["lr"]},
+             {"params": others, "weight_decay": 0.0, "base": cfg["lr"]},
+             {"params": list(proxies.parameters()), "weight_decay": 0.0, "base": cfg["proxy_lr"]}],
+            betas=(0.9, 0.98), eps=1e-6, foreach=True)
+        self.step, self.seconds = 0, 0.0
+        if newest.exists():
+            self.load(newest)
+
+    def load(self, path):
+        c = torch.load(path, map_location=self.dev, weights_only=True)
+        self.net.load_state_dict(c["net"])
+        self.ema.load_state_dict(c["ema"])
+        self.opt.load_state_dict(c["opt"])
+        self.step, self.seconds = c["step"], c["seconds"]
+        if c["classes"] == self.data.class_names and c["words"] == self.data.word_names:
+            self.proxies.load_state_dict(c["proxies"])
+        else:
+            raise SystemExit("data.jsonl has other classes or words than the checkpoint: start a new run with --init")
+
+    def save(self, path):
+        tmp = path.with_suffix(".tmp")
+        torch.save({"net": self.net.state_dict(), "ema": self.ema.state_dict(), "proxies": self.proxies.state_dict(),
+                    "opt": self.opt.state_dict(), "step": self.step, "seconds": self.seconds,
+                    "classes": self.data.class_names, "words": self.data.word_names}, tmp)
+        os.replace(tmp, path)
+
+    def train_step(self, batch, rate, keep, amp):
+        for g in self.opt.param_groups:
+            g["lr"] = g["base"] * rate
+        torch.manual_seed(self.cfg["seed"] * 1_000_003 + self.step)       # which patches are dropped
+        loss, parts = losses(self.net, self.proxies, to_device(batch, self.dev), keep, self.cfg, amp)
+        self.opt.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.opt.step()
+        with torch.no_grad():
+            self.net.logit_scale.clamp_(0, math.log(50))
+            self.proxies.log_scale.clamp_(0, math.log(30))
+            self.step += 1
+            keep_old = min(1 - 1 / self.cfg["ema_steps"], self.step / (self.step + 10))
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - keep_old)
+        return {"loss": loss.item()} | {k: v.item() for k, v in parts.items()}
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--work", type=Path, required=True, help="what render.py and captions.py wrote")
+    ap.add_argument("--run", type=Path, required=True, help="checkpoints and log")
+    ap.add_argument("--config", type=Path, default=HERE / "config.json")
+    ap.add_argument("--init", type=Path, help="start from the weights of this model folder")
+    ap.add_argument("--decay", type=int, default=0, help="finish a branch of the newest checkpoint over N steps")
+    ap.add_argument("--out", type=Path, help="with --decay: model folder to write")
+    ap.add_argument("--steps", type=int, default=0, help="stop the trunk after N more steps")
+    a = ap.parse_args()
+    cfg = json.loads(a.config.read_text())
+    a.run.mkdir(parents=True, exist_ok=True)
+    tokenizer = Path(cfg["tokenizer"])
+    data = Data(a.work, cfg, tokenizer)
+    run = Run(a, cfg, data)
+    print(f"{len(data.rows)} pictures, {len(data.class_names)} classes, {len(data.word_names)} words, "
+          f"{sum(p.numel() for p in run.net.parameters()) / 1e6:.2f} M parameters on {run.dev}, step {run.step}", flush=True)
+    amp = contextlib.nullcontext
+    if cfg["precision"] == "bf16":
+        def amp():
+            return torch.autocast(run.dev, dtype=torch.bfloat16)
+    stopped = []
+    for s in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(s, lambda *_: stopped.append(1))
+    first, last = run.step, run.step + (a.decay or a.steps or 10 ** 9)
+    feed, saved, log, t0 = Feed(data, first), time.time(), [], time.time()
+    while run.step < last and not stopped:
+        done = (run.step - first) / a.decay if a.decay else 0
+        rate = 1 - math.sqrt(done) if a.decay else min(1, (run.step + 1) / cfg["warmup_steps"])
+        batch = feed.get()
+        log.append(run.train_step(batch, rate, None if a.decay else cfg["keep_patches"], amp))
+        now = time.time()
+        run.seconds += now - t0
+        t0 = now
+        if run.step % 10 == 0:
+            mean = {k: round(float(np.mean([x[k] for x in log])), 3) for k in log[0]}
+            print(json.dumps({"step": run.step, "hours": round(run.seconds / 3600, 3), "rate": round(rate, 4),
+                              "scale": round(run.net.logit_scale.exp().item(), 1), **mean}), flush=True)
+            log.clear()
+        if not a.decay and now - saved > cfg["checkpoint_s"]:
+            run.save(a.run / "checkpoint.pt")
+            saved = time.time()
+    if a.decay and not stopped:
+        write_model(run.net.state_dict(), cfg["shape"], tokenizer, a.out)
+    elif not a.decay:
+        run.save(a.run / "checkpoint.pt")
+    feed.stop = True
+    os._exit(0)                                      # the feeding thread may be waiting
+
+
+if __name__ == "__main__":
+    main()
