@@ -57,7 +57,7 @@ static void *start_vips(void *unused)
     return GINT_TO_POINTER(1);
 }
 
-static akin_status need_vips(akin_error *err)
+akin_status akin__picture_need_vips(akin_error *err)
 {
     static GOnce once = G_ONCE_INIT; /* the library is one per process */
 
@@ -505,7 +505,7 @@ akin_status akin_picture_decode(akin_span bytes,
         return akin_fail(err, AKIN_UNSUPPORTED,
                          "expected a JPEG, PNG, WebP, GIF, TIFF, HEIC, AVIF, "
                          "SVG, BMP or PPM picture, got something else");
-    rc = need_vips(err);
+    rc = akin__picture_need_vips(err);
     if (rc) return rc;
     j.deadline_ns = akin_mono_ns() + j.options.max_ms * UINT64_C(1000000);
     memcpy(out->format, akin__picture_format_name(j.format),

@@ -22,6 +22,9 @@ typedef enum {
 akin__picture_format akin__picture_format_of(akin_span bytes);
 const char *akin__picture_format_name(akin__picture_format format);
 
+/* Starts libvips, once per process. Fails with AKIN_INTERNAL. */
+akin_status akin__picture_need_vips(akin_error *err);
+
 /* Unpacks gzip up to `limit` bytes; more is AKIN_TOO_LARGE. *out is freed by
  * akin_free. */
 akin_status akin__picture_gunzip(akin_span bytes, size_t limit, uint8_t **out,
