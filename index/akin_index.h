@@ -26,13 +26,13 @@ extern "C" {
 typedef struct akin_index akin_index;
 
 typedef struct {
-    uint32_t dim;          /* floats in a vector, 1..AKIN_INDEX_MAX_DIM */
-    const char *dir;       /* folder of this space's generations, made if it is
+    uint32_t dim;           /* floats in a vector, 1..AKIN_INDEX_MAX_DIM */
+    const char *dir;        /* folder of this space's generations, made if it is
                               missing; NULL: in memory only. Copied. */
-    char fingerprint[65];  /* model fingerprint as lower-case hex, or any text
+    char fingerprint[65];   /* model fingerprint as lower-case hex, or any text
                               under 65 bytes: a generation of another one is
                               ignored; NUL-terminated */
-    uint64_t exact_below;  /* items up to which a space is searched exactly;
+    uint64_t exact_below;   /* items up to which a space is searched exactly;
                               0: 20000 */
     uint32_t build_threads; /* threads of one build; 0: all processors */
     float recall;           /* recall@10 searches aim at unless they say
@@ -149,10 +149,10 @@ akin_status akin_index_cosines(const akin_index *index, const float *query,
                                akin_error *err);
 
 /* Up to n different labels drawn at random, the same for the same seed and
- * contents; all of them when there are at most n. out: (n), ascending.
- * Fails with AKIN_NOMEM. */
-akin_status akin_index_sample(const akin_index *index, uint64_t seed, size_t n,
-                              uint64_t *out, size_t *n_out, akin_error *err);
+ * contents; all of them when there are at most n. out: (n), ascending. Returns
+ * how many. Looks at every row: milliseconds at a million. */
+size_t akin_index_sample(const akin_index *index, uint64_t seed, size_t n,
+                         uint64_t *out);
 
 /* ---- building ----------------------------------------------------------- */
 
@@ -260,7 +260,7 @@ typedef struct {
     uint32_t dim, nlist, m;
     uint32_t nprobe, candidates; /* chosen for the index's own recall, k = 10 */
     float recall;                /* measured there; NaN: exact or unknown */
-    uint64_t bytes_memory; /* anonymous: delta, tombstones, codebooks */
+    uint64_t bytes_memory;       /* anonymous: delta, tombstones, codebooks */
     uint64_t bytes_mapped; /* of the generation's file, shared with the page
                               cache */
     uint64_t bytes_disk;

@@ -1,0 +1,294 @@
+/* Recall curves: what recall@10 the generation reaches at which nprobe and
+ * candidates, against an exact scan; and the cheapest settings for a recall.
+ *
+ * A hit counts when its cosine reaches that of the tenth true neighbour, so
+ * that duplicates, of which picture collections are full, do not count as
+ * misses. Points are ordered by modelled cost, not by the measured time: the
+ * same vectors then always give the same plan. */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+#define CURVE_K 10
+
+bool akin__curve_pick(const akin_curve *curve, float recall, uint32_t k,
+                      uint32_t nlist, akin__plan *plan)
+{
+    const akin_curve_point *point = NULL;
+    double wider = k > CURVE_K ? sqrt((double)k / CURVE_K) : 1;
+    double more =
+        k > CURVE_K ? (double)k / CURVE_K : fmax(0.5, (double)k / CURVE_K);
+    plan->nprobe = 16;
+    plan->candidates = 20 * CURVE_K;
+    plan->recall = NAN;
+    for (uint32_t i = 0; i < curve->n_points; i++) {
+        const akin_curve_point *p = &curve->points[i];
+        if (p->recall >= recall) point = p;
+        if (p->recall - p->error >= recall) break;
+    }
+    if (curve->n_points && !point) return false;
+    if (point) {
+        plan->nprobe = point->nprobe;
+        plan->candidates = point->candidates;
+        plan->recall = point->recall;
+    }
+    plan->candidates = (uint32_t)ceil(plan->candidates * more);
+    plan->nprobe = (uint32_t)ceil(plan->nprobe * wider);
+    if (plan->nprobe > nlist) plan->nprobe = nlist;
+    return true;
+}
+
+/* ---- measuring -------------------------------------------------------------- */
+
+typedef struct {
+    const akin__view *view;
+    const float *queries; /* (nq, dim) */
+    const uint64_t *self; /* (nq) left out of the answers; NULL: none */
+    size_t nq, dim;
+    uint32_t k;      /* neighbours that count */
+    akin_hit *truth; /* (nq, k + 1) */
+    uint32_t *found; /* (nq) */
+} measure;
+
+/* Takes a query's own label out of its sorted hits. */
+static uint32_t without_self(const measure *m, size_t q, akin_hit *hits,
+                             uint32_t n)
+{
+    for (uint32_t i = 0; m->self && i < n; i++)
+        if (hits[i].label == m->self[q]) {
+            memmove(hits + i, hits + i + 1, (n - i - 1) * sizeof *hits);
+            return n - 1;
+        }
+    return n < m->k ? n : m->k;
+}
+
+/* The truth of AKIN__SCAN_QUERIES queries. */
+static void truth_part(void *arg, size_t part)
+{
+    measure *m = arg;
+    akin__top tops[AKIN__SCAN_QUERIES];
+    size_t first = part * AKIN__SCAN_QUERIES;
+    akin__scan scan = {.tops = tops, .dim = m->dim};
+    for (size_t q = first; q < m->nq && scan.nq < AKIN__SCAN_QUERIES; q++) {
+        scan.queries[scan.nq] = m->queries + q * m->dim;
+        scan.inverse[scan.nq] =
+            akin__query_inverse(m->queries + q * m->dim, m->dim);
+        tops[scan.nq++] = (akin__top){
+            .hits = m->truth + q * (m->k + 1), .k = m->k + 1, .min_cosine = -1};
+    }
+    akin__scan_generation(&scan, m->view, NULL);
+    for (size_t i = 0; i < scan.nq; i++) {
+        akin__top_sort(&tops[i]);
+        m->found[first + i] =
+            without_self(m, first + i, tops[i].hits, tops[i].n);
+    }
+}
+
+static akin_status find_truth(measure *m, uint32_t threads, akin_error *err)
+{
+    akin_pool *pool = NULL;
+    akin_status rc = AKIN_OK;
+    m->truth = akin_calloc(m->nq * (m->k + 1), sizeof *m->truth);
+    m->found = akin_calloc(m->nq, sizeof *m->found);
+    if (!m->truth || !m->found)
+        return akin_fail(err, AKIN_NOMEM, "out of memory for %zu queries",
+                         m->nq);
+    if (threads > 1) rc = akin_pool_open(threads - 1, 0, "recall", &pool, err);
+    if (rc) return rc;
+    akin_pool_each(pool, (m->nq + AKIN__SCAN_QUERIES - 1) / AKIN__SCAN_QUERIES,
+                   truth_part, m);
+    akin_pool_close(pool);
+    return AKIN_OK;
+}
+
+/* Runs all queries at one point, which has its nprobe and candidates. */
+static akin_status measure_point(const measure *m, akin_curve_point *point,
+                                 akin_error *err)
+{
+    akin__plan plan = {.nprobe = point->nprobe,
+                       .candidates = point->candidates};
+    double sum = 0, squares = 0, n = (double)m->nq, mean, spread;
+    akin_hit hits[CURVE_K + 1];
+    uint64_t start = akin_mono_ns();
+    bool exact;
+    for (size_t q = 0; q < m->nq; q++) {
+        akin__top top = {.hits = hits, .k = m->k + 1, .min_cosine = -1};
+        akin__scan scan = {.tops = &top, .nq = 1, .dim = m->dim};
+        const akin_hit *truth = m->truth + q * (m->k + 1);
+        uint32_t right = 0, found;
+        scan.queries[0] = m->queries + q * m->dim;
+        scan.inverse[0] = akin__query_inverse(scan.queries[0], m->dim);
+        akin_status rc =
+            akin__search_ivf(m->view, &plan, NULL, &scan, &exact, err);
+        if (rc) return rc;
+        akin__top_sort(&top);
+        found = without_self(m, q, hits, top.n);
+        if (!m->found[q]) continue;
+        for (uint32_t i = 0; i < found; i++)
+            right += hits[i].cosine >= truth[m->found[q] - 1].cosine;
+        if (right > m->found[q]) right = m->found[q];
+        sum += (double)right / m->found[q];
+        squares += (double)right / m->found[q] * right / m->found[q];
+    }
+    point->qps = (float)(n * 1e9 / (double)(akin_mono_ns() - start + 1));
+    mean = sum / n;
+    spread = sqrt(fmax(0, squares / n - mean * mean) / n) * 1.96;
+    point->recall = (float)mean;
+    /* where no query missed any: the rule of three */
+    point->error = (float)fmax(spread, 3 / (n * CURVE_K));
+    return AKIN_OK;
+}
+
+/* Keeps the points that no cheaper one beats, cheapest first. */
+static void keep_best(const akin__head *head, akin_curve *curve)
+{
+    akin_curve_point *p = curve->points;
+    uint32_t kept = 0;
+    float best = -1;
+    for (uint32_t i = 1; i < curve->n_points; i++) {
+        akin_curve_point x = p[i];
+        uint32_t j = i;
+        for (; j > 0 &&
+               akin__ivf_cost(head, p[j - 1].nprobe, p[j - 1].candidates, 1,
+                              false) >
+                   akin__ivf_cost(head, x.nprobe, x.candidates, 1, false);
+             j--)
+            p[j] = p[j - 1];
+        p[j] = x;
+    }
+    for (uint32_t i = 0; i < curve->n_points; i++)
+        if (p[i].recall > best) {
+            best = p[i].recall;
+            p[kept++] = p[i];
+        }
+    curve->n_points = kept;
+}
+
+/* Lists times 2 and candidates times 2 from few to many, as far as either
+ * still helps and the whole is cheaper than an exact scan. */
+static akin_status measure_grid(const measure *m, akin_curve *curve,
+                                akin_build_progress *progress, void *user,
+                                akin_error *err)
+{
+    const akin__head *head = &m->view->gen->head;
+    double exact = akin__exact_cost((double)head->rows, head->dim);
+    float best = 0;
+    for (uint32_t nprobe = 1; nprobe <= head->nlist; nprobe *= 2) {
+        float before = best, here = 0;
+        for (uint32_t candidates = 5 * CURVE_K; candidates <= 160 * CURVE_K;
+             candidates *= 2) {
+            akin_curve_point point = {.nprobe = nprobe,
+                                      .candidates = candidates};
+            if (curve->n_points == AKIN_CURVE_POINTS) return AKIN_OK;
+            akin_status rc = measure_point(m, &point, err);
+            if (rc) return rc;
+            curve->points[curve->n_points++] = point;
+            if (progress &&
+                !progress(user, "measure", curve->n_points, AKIN_CURVE_POINTS))
+                return akin_fail(err, AKIN_CANCELLED,
+                                 "measuring was cancelled");
+            if (point.recall < here + 0.001f) break;
+            here = point.recall;
+        }
+        if (here > best) best = here;
+        if (best > 0.9995f || (nprobe >= 16 && best < before + 0.0005f)) break;
+        if (akin__ivf_cost(head, 2 * nprobe, 10 * CURVE_K, 1, false) > exact)
+            break;
+    }
+    return AKIN_OK;
+}
+
+akin_status akin__curve_measure(const akin__view *view, const float *queries,
+                                const uint64_t *self, size_t nq,
+                                uint32_t threads, akin_build_progress *progress,
+                                void *user, akin_curve *out, akin_error *err)
+{
+    measure m = {.view = view, .queries = queries, .self = self, .nq = nq};
+    akin_status rc;
+    memset(out, 0, sizeof *out);
+    m.dim = view->gen->head.dim;
+    m.k = CURVE_K;
+    if (!nq || !view->gen->head.rows) return AKIN_OK;
+    out->n_queries = (uint32_t)nq;
+    rc = find_truth(&m, threads, err);
+    if (!rc) rc = measure_grid(&m, out, progress, user, err);
+    if (!rc) keep_best(&view->gen->head, out);
+    akin_free(m.truth);
+    akin_free(m.found);
+    return rc;
+}
+
+akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
+                                 size_t sample, uint32_t threads,
+                                 akin_build_progress *progress, void *user,
+                                 akin_curve *out, akin_error *err)
+{
+    size_t n = sample ? sample : 256, dim = view->gen->head.dim;
+    uint64_t *labels = akin_calloc(n, sizeof *labels);
+    const uint16_t **vectors = akin_calloc(n, sizeof *vectors);
+    float *queries = akin_calloc(n * dim, sizeof *queries);
+    akin_status rc = AKIN_OK;
+    if (!labels || !vectors || !queries) {
+        rc = akin_fail(err, AKIN_NOMEM, "out of memory for %zu queries", n);
+        goto done;
+    }
+    n = akin__sample(view, seed, n, labels, vectors);
+    for (size_t i = 0; i < n; i++)
+        akin_float_from_half(queries + i * dim, vectors[i], dim);
+    rc = akin__curve_measure(view, queries, labels, n, threads, progress, user,
+                             out, err);
+done:
+    akin_free(labels);
+    akin_free(vectors);
+    akin_free(queries);
+    return rc;
+}
+
+/* ---- public ---------------------------------------------------------------------- */
+
+/* Puts a curve in place of the one in use, unless a build has swapped. */
+static akin_status use_curve(akin_index *index, const akin__view *view,
+                             akin_query_kind kind, const akin_curve *curve,
+                             akin_error *err)
+{
+    akin__curves *fresh = akin_calloc(1, sizeof *fresh), *old = NULL;
+    if (!fresh) return akin_fail(err, AKIN_NOMEM, "out of memory");
+    atomic_init(&fresh->refs, 1);
+    pthread_mutex_lock(&index->write_lock);
+    pthread_mutex_lock(&index->view_lock);
+    if (index->view.gen == view->gen) {
+        old = index->view.curves;
+        memcpy(fresh->by, old->by, sizeof fresh->by);
+        fresh->by[kind] = *curve;
+        index->view.curves = fresh;
+        fresh = NULL;
+    }
+    pthread_mutex_unlock(&index->view_lock);
+    pthread_mutex_unlock(&index->write_lock);
+    akin__curves_unref(old);
+    akin__curves_unref(fresh);
+    return AKIN_OK;
+}
+
+akin_status akin_index_measure(akin_index *index, akin_query_kind kind,
+                               const float *queries, size_t n_queries,
+                               size_t sample, uint64_t seed,
+                               akin_build_progress *progress, void *user,
+                               akin_curve *out, akin_error *err)
+{
+    akin__view view = akin__view_get(index);
+    akin_status rc;
+    if (!view.gen || !view.gen->ivf)
+        rc = akin_fail(err, AKIN_UNTRAINED, "this space is searched exactly");
+    else if (queries)
+        rc =
+            akin__curve_measure(&view, queries, NULL, n_queries,
+                                index->build_threads, progress, user, out, err);
+    else
+        rc = akin__curve_of_items(&view, seed, sample, index->build_threads,
+                                  progress, user, out, err);
+    if (!rc) rc = use_curve(index, &view, kind, out, err);
+    akin__view_drop(&view);
+    return rc;
+}

@@ -1,0 +1,365 @@
+/* Searching a view: the plan, exact scans, and IVF-PQ candidates rescored from
+ * the stored float16 vectors.
+ *
+ * Under a filter nprobe grows as the survivors thin out, so that as many of
+ * them are looked at as without one; past some point a scan of all survivors
+ * is cheaper, and exact. Costs below are nanoseconds of one Zen 4 core; only
+ * their ratios matter. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- plan ------------------------------------------------------------------- */
+
+/* The share of the generation's rows that a selector leaves. Its count bounds
+ * it from above; a look at some rows corrects for labels of other spaces. */
+static double selectivity(const akin__view *view, const akin_selector *selector)
+{
+    const akin__gen *gen = view->gen;
+    uint64_t rows = gen->head.rows, looks = rows < 512 ? rows : 512, hits = 0;
+    double bound = (double)selector->count / (double)rows, share;
+    for (uint64_t i = 0; i < looks; i++) {
+        uint64_t row =
+            (uint64_t)(((double)i + 0.5) * (double)rows / (double)looks);
+        hits += akin_selector_has(selector, gen->labels[row]);
+    }
+    share = (double)(hits + 1) / (double)(looks + 1);
+    return share < bound ? share : bound;
+}
+
+double akin__exact_cost(double rows, double dim)
+{
+    return rows * (15 + 0.2 * dim);
+}
+
+double akin__ivf_cost(const akin__head *head, uint32_t nprobe,
+                      uint32_t candidates, double share, bool filtered)
+{
+    double looked = (double)head->rows * nprobe / head->nlist;
+    return (double)head->nlist * head->dim * 0.1 + looked * (filtered ? 4 : 0) +
+           looked * share * (4 + 0.5 * head->m) +
+           candidates * (60 + 0.3 * head->dim);
+}
+
+static bool pick(const akin__view *view, const akin_search_params *params,
+                 akin__plan *plan)
+{
+    const akin_curve *curves = view->curves->by;
+    uint32_t nlist = view->gen->head.nlist;
+    float recall = params->recall;
+    if (params->kind == AKIN_QUERY_TEXT && curves[AKIN_QUERY_TEXT].n_points)
+        return akin__curve_pick(&curves[AKIN_QUERY_TEXT], recall, params->k,
+                                nlist, plan);
+    /* words reach less than items at the same settings: aim at half the loss */
+    if (params->kind == AKIN_QUERY_TEXT) recall = (1 + recall) / 2;
+    return akin__curve_pick(&curves[AKIN_QUERY_ITEM], recall, params->k, nlist,
+                            plan);
+}
+
+/* Under a filter the neighbours lie in lists further off than those that the
+ * curve was measured on, the more so where lists are short. Survivors to look
+ * at, at least: 18 k for recall 0.95, 40 k for 0.99 (6,000 items in lists of
+ * 20; at a million the curve's own nprobe asks for more). */
+static double least_looked(const akin_search_params *params)
+{
+    return 4 * params->k / sqrt(fmax(1 - params->recall, 0.001));
+}
+
+void akin__plan_for(const akin__view *view, const akin_search_params *params,
+                    akin__plan *plan)
+{
+    const akin__head *head = &view->gen->head;
+    const akin__plan exact = {.exact = true, .recall = 1};
+    double share, nprobe, rows = (double)head->rows;
+    *plan = exact;
+    if (!view->gen->ivf || params->exact) return;
+    if (params->nprobe) {
+        /* settings that the caller names are his to choose */
+        plan->exact = false;
+        plan->recall = NAN;
+        plan->nprobe =
+            params->nprobe < head->nlist ? params->nprobe : head->nlist;
+        plan->candidates =
+            params->candidates ? params->candidates : 20 * params->k;
+    } else {
+        if (params->recall >= 1 || !pick(view, params, plan)) return;
+        plan->exact = false;
+        if (params->candidates) plan->candidates = params->candidates;
+        share = 1 - (view->dead ? (double)view->dead->count / rows : 0);
+        nprobe = plan->nprobe;
+        if (params->selector) {
+            share *= selectivity(view, params->selector);
+            nprobe = fmax(nprobe, least_looked(params) * head->nlist / rows);
+        }
+        nprobe = ceil(nprobe / fmax(share, 1 / rows));
+        plan->nprobe = nprobe < head->nlist ? (uint32_t)nprobe : head->nlist;
+        if (akin__exact_cost(rows * share, head->dim) <
+            akin__ivf_cost(head, plan->nprobe, plan->candidates, share,
+                           params->selector))
+            *plan = exact;
+    }
+    if (plan->candidates < params->k) plan->candidates = params->k;
+}
+
+/* ---- exact ------------------------------------------------------------------ */
+
+static void scan_all(akin__scan *scan, const akin__view *view,
+                     const akin_selector *selector)
+{
+    const akin__gen *gen = view->gen;
+    for (uint64_t row = 0; row < gen->head.rows; row++) {
+        if (!akin__gen_live(view, row)) continue;
+        if (selector && !akin_selector_has(selector, gen->labels[row]))
+            continue;
+        akin__scan_add(scan, gen->labels[row], gen->vectors + row * scan->dim,
+                       gen->norms[row]);
+    }
+}
+
+/* By the selector's bits, where they are few. */
+static void scan_selected(akin__scan *scan, const akin__view *view,
+                          const akin_selector *selector)
+{
+    const akin__gen *gen = view->gen;
+    uint64_t from = 0;
+    for (size_t w = 0; w < selector->n_words; w++)
+        for (uint64_t bits = selector->words[w]; bits; bits &= bits - 1) {
+            uint64_t label = w * 64 + (unsigned)__builtin_ctzll(bits);
+            int64_t found = akin__gen_find(gen, label, from);
+            if (found < 0) continue;
+            uint64_t row = (uint64_t)found;
+            from = row + 1;
+            if (!akin__gen_live(view, row)) continue;
+            akin__prefetch_row(gen->vectors + row * scan->dim, scan->dim);
+            akin__scan_add(scan, label, gen->vectors + row * scan->dim,
+                           gen->norms[row]);
+            if (from >= gen->head.rows) return;
+        }
+}
+
+void akin__scan_generation(akin__scan *scan, const akin__view *view,
+                           const akin_selector *selector)
+{
+    if (!view->gen || !view->gen->head.rows) return;
+    if (selector && selector->count < view->gen->head.rows / 16)
+        scan_selected(scan, view, selector);
+    else
+        scan_all(scan, view, selector);
+    akin__scan_flush(scan);
+}
+
+void akin__scan_delta(akin__scan *scan, const akin__view *view,
+                      const akin_selector *selector)
+{
+    const akin__delta *delta = view->delta;
+    for (size_t row = 0; row < view->delta_rows; row++) {
+        uint64_t label = akin__delta_label(delta, row);
+        if (!akin__delta_visible(view, row)) continue;
+        if (selector && !akin_selector_has(selector, label)) continue;
+        akin__scan_add(scan, label, akin__delta_vector(delta, row),
+                       akin__delta_norm(delta, row));
+    }
+    akin__scan_flush(scan);
+}
+
+/* ---- IVF-PQ ------------------------------------------------------------------- */
+
+/* Scratch of one search. */
+typedef struct {
+    float *query; /* (ivf dim), padded with zeros */
+    int64_t *rows;
+    float *scores;
+} scratch;
+
+static akin_status scratch_init(scratch *s, const akin__gen *gen,
+                                uint32_t candidates, akin_error *err)
+{
+    s->query = akin_calloc(gen->head.ivf_dim, sizeof *s->query);
+    s->rows = akin_calloc(candidates, sizeof *s->rows);
+    s->scores = akin_calloc(candidates, sizeof *s->scores);
+    if (s->query && s->rows && s->scores) return AKIN_OK;
+    return akin_fail(err, AKIN_NOMEM, "out of memory for %u candidates",
+                     candidates);
+}
+
+static void scratch_clear(scratch *s)
+{
+    akin_free(s->query);
+    akin_free(s->rows);
+    akin_free(s->scores);
+}
+
+/* One query through the lists, into its heap. False in *enough: fewer rows came
+ * than were asked for, though more may pass the selector. */
+static akin_status search_lists(const akin__view *view, const akin__plan *plan,
+                                const akin_selector *selector, scratch *s,
+                                akin__scan *one, bool *enough, akin_error *err)
+{
+    const akin__gen *gen = view->gen;
+    akin__filter filter = {view->dead ? view->dead->words : NULL, selector,
+                           gen->labels};
+    uint64_t live = gen->head.rows - (view->dead ? view->dead->count : 0);
+    akin_status rc;
+    memcpy(s->query, one->queries[0], one->dim * sizeof(float));
+    rc = akin__ivf_search(gen->ivf, s->query, plan->nprobe, plan->candidates,
+                          &filter, s->rows, s->scores, err);
+    if (rc) return rc;
+    for (uint32_t i = 0; i < plan->candidates && s->rows[i] >= 0; i++) {
+        uint64_t row = (uint64_t)s->rows[i];
+        akin__prefetch_row(gen->vectors + row * one->dim, one->dim);
+        akin__scan_add(one, gen->labels[row], gen->vectors + row * one->dim,
+                       gen->norms[row]);
+    }
+    akin__scan_flush(one);
+    *enough = one->seen >= one->tops->k || one->seen >= live;
+    return AKIN_OK;
+}
+
+akin_status akin__search_ivf(const akin__view *view, const akin__plan *plan,
+                             const akin_selector *selector,
+                             const akin__scan *all, bool *exact,
+                             akin_error *err)
+{
+    scratch s = {0};
+    akin_status rc = scratch_init(&s, view->gen, plan->candidates, err);
+    for (size_t q = 0; q < all->nq && !rc; q++) {
+        bool enough = true;
+        akin__scan one = {.tops = &all->tops[q], .nq = 1, .dim = all->dim};
+        one.queries[0] = all->queries[q];
+        one.inverse[0] = all->inverse[q];
+        rc = search_lists(view, plan, selector, &s, &one, &enough, err);
+        if (rc) break;
+        if (enough) {
+            *exact = false;
+        } else {
+            one.tops->n = 0;
+            akin__scan_generation(&one, view, selector);
+        }
+    }
+    scratch_clear(&s);
+    return rc;
+}
+
+/* ---- search --------------------------------------------------------------------- */
+
+static akin_status check_search(const akin_index *index, const float *queries,
+                                size_t n, const akin_search_params *p,
+                                akin_error *err)
+{
+    if (p->k < 1 || p->k > AKIN_INDEX_MAX_K)
+        return akin_fail(err, AKIN_INVALID, "expected k from 1 to %u, got %u",
+                         AKIN_INDEX_MAX_K, p->k);
+    if (!(p->recall >= 0 && p->recall <= 1))
+        return akin_fail(err, AKIN_INVALID,
+                         "expected a recall from 0 to 1, got %g",
+                         (double)p->recall);
+    for (size_t i = 0; i < n; i++)
+        if (akin__query_inverse(queries + i * index->dim, index->dim) == 0)
+            return akin_fail(err, AKIN_INVALID,
+                             "query %zu is zero or not finite", i);
+    return AKIN_OK;
+}
+
+/* Up to AKIN__SCAN_QUERIES queries, so that a scan reads each row once. */
+static akin_status search_some(const akin_index *index, const akin__view *view,
+                               const float *queries, size_t n,
+                               const akin_search_params *params, akin_hit *hits,
+                               uint32_t *nhits, bool *exact, akin_error *err)
+{
+    akin__top tops[AKIN__SCAN_QUERIES];
+    akin__scan scan = {.tops = tops, .nq = n, .dim = index->dim};
+    akin__plan plan = {.exact = true};
+    akin_status rc = AKIN_OK;
+    for (size_t q = 0; q < n; q++) {
+        scan.queries[q] = queries + q * index->dim;
+        scan.inverse[q] = akin__query_inverse(scan.queries[q], index->dim);
+        tops[q] = (akin__top){.hits = hits + q * params->k,
+                              .k = params->k,
+                              .min_cosine = params->min_cosine};
+    }
+    if (view->gen && view->gen->head.rows) akin__plan_for(view, params, &plan);
+    if (plan.exact)
+        akin__scan_generation(&scan, view, params->selector);
+    else
+        rc = akin__search_ivf(view, &plan, params->selector, &scan, exact, err);
+    if (rc) return rc;
+    akin__scan_delta(&scan, view, params->selector);
+    for (size_t q = 0; q < n; q++) {
+        akin__top_sort(&tops[q]);
+        nhits[q] = tops[q].n;
+    }
+    return AKIN_OK;
+}
+
+akin_status akin_index_search(const akin_index *index, const float *queries,
+                              size_t n, const akin_search_params *params,
+                              akin_hit *hits, uint32_t *nhits, bool *exact,
+                              akin_error *err)
+{
+    akin_search_params p = *params;
+    akin__view view;
+    bool all_exact = true;
+    akin_status rc = check_search(index, queries, n, params, err);
+    if (rc) return rc;
+    if (p.recall == 0) p.recall = index->recall;
+    view = akin__view_get(index);
+    for (size_t q = 0; q < n && !rc; q += AKIN__SCAN_QUERIES) {
+        size_t some = n - q < AKIN__SCAN_QUERIES ? n - q : AKIN__SCAN_QUERIES;
+        rc = search_some(index, &view, queries + q * index->dim, some, &p,
+                         hits + q * p.k, nhits + q, &all_exact, err);
+    }
+    akin__view_drop(&view);
+    if (exact) *exact = all_exact;
+    return rc;
+}
+
+/* ---- sample --------------------------------------------------------------------- */
+
+uint64_t akin__random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9E3779B97F4A7C15ull; /* splitmix64 */
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+}
+
+/* Knuth's algorithm S: one pass, every live row with the same chance. */
+size_t akin__sample(const akin__view *view, uint64_t seed, size_t n,
+                    uint64_t *labels, const uint16_t **vectors)
+{
+    uint64_t rows = view->gen ? view->gen->head.rows : 0;
+    uint64_t left = akin__view_live(view), dim = view->delta->dim;
+    size_t got = 0;
+    for (uint64_t i = 0; i < rows + view->delta_rows && got < n; i++) {
+        size_t d = (size_t)(i - rows);
+        if (i < rows ? !akin__gen_live(view, i) : !akin__delta_visible(view, d))
+            continue;
+        double u = (double)(akin__random(&seed) >> 11) * 0x1p-53;
+        if (u * (double)left-- >= (double)(n - got)) continue;
+        labels[got] =
+            i < rows ? view->gen->labels[i] : akin__delta_label(view->delta, d);
+        if (vectors)
+            vectors[got] = i < rows ? view->gen->vectors + i * dim
+                                    : akin__delta_vector(view->delta, d);
+        got++;
+    }
+    return got;
+}
+
+static int by_label(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+size_t akin_index_sample(const akin_index *index, uint64_t seed, size_t n,
+                         uint64_t *out)
+{
+    akin__view view = akin__view_get(index);
+    size_t got = akin__sample(&view, seed, n, out, NULL);
+    akin__view_drop(&view);
+    qsort(out, got, sizeof *out, by_label);
+    return got;
+}

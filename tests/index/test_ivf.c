@@ -1,0 +1,371 @@
+/* IVF-PQ generations: recall floors, filters, tombstones, merges, reload. The
+ * truth is the naive model. */
+#include "common.h"
+
+enum { DIM = 64, N = 6000, NQ = 60, K = 10 };
+
+typedef struct {
+    akin_index *index;
+    char *dir;
+    model m;
+    float *queries;
+    uint64_t seed;
+} space;
+
+static void space_open(space *s)
+{
+    uint64_t covered;
+    s->index = open_index(DIM, s->dir, 1000, &covered);
+}
+
+/* N clustered items, labels 1, 3, 5, ..., in a trained generation. */
+static void space_make(space *s, bool on_disk)
+{
+    uint16_t *vectors = malloc(N * DIM * 2u), half[DIM];
+    uint64_t *labels = malloc(N * sizeof *labels);
+    akin_build_report report;
+    akin_error err;
+    *s = (space){.seed = 11, .m = model_new(DIM, 2 * N + 1)};
+    if (on_disk) s->dir = make_folder();
+    space_open(s);
+    clustered(3, &s->seed, N, DIM, 150, vectors);
+    for (size_t i = 0; i < N; i++) {
+        labels[i] = 2 * i + 1;
+        model_put(&s->m, labels[i], vectors + i * DIM);
+    }
+    ok(akin_index_put_many(s->index, labels, vectors, N, &err), &err);
+    s->queries = malloc(NQ * DIM * sizeof(float));
+    for (size_t i = 0; i < NQ; i++) {
+        clustered(3, &s->seed, 1, DIM, 150, half);
+        akin_float_from_half(s->queries + i * DIM, half, DIM);
+    }
+    assert_int_equal(akin_index_wants_build(s->index), AKIN_BUILD_FIRST);
+    ok(akin_index_build(s->index, 42, NULL, &report, &err), &err);
+    assert_int_equal(report.did, AKIN_BUILD_FIRST);
+    assert_int_equal(akin_index_wants_build(s->index), AKIN_BUILD_NOT_NEEDED);
+    free(vectors);
+    free(labels);
+}
+
+static void space_free(space *s)
+{
+    akin_index_close(s->index);
+    if (s->dir) remove_folder(s->dir);
+    model_free(&s->m);
+    free(s->queries);
+}
+
+static double mean_recall(space *s, const akin_search_params *params,
+                          bool *exact)
+{
+    akin_hit hits[NQ * K];
+    uint32_t nhits[NQ];
+    double sum = 0;
+    akin_error err;
+    ok(akin_index_search(s->index, s->queries, NQ, params, hits, nhits, exact,
+                         &err),
+       &err);
+    for (int q = 0; q < NQ; q++) {
+        const float *query = s->queries + q * DIM;
+        for (uint32_t i = 0; i < nhits[q]; i++) /* scores are true cosines */
+            assert_true(fabs(model_cosine(&s->m, query, hits[q * K + i].label) -
+                             hits[q * K + i].cosine) < 1e-5);
+        sum += recall_of(&s->m, query, params->selector, hits + q * K, nhits[q],
+                         K);
+    }
+    return sum / NQ;
+}
+
+/* Recall at several nprobe, and what is asked for without naming one. */
+static void check_floors(space *s)
+{
+    static const struct {
+        uint32_t nprobe;
+        double floor;
+    } floors[] = {{1, 0.4}, {4, 0.75}, {16, 0.93}, {64, 0.98}};
+    akin_search_params params = AKIN_SEARCH_DEFAULTS;
+    bool exact;
+    for (size_t i = 0; i < 4; i++) {
+        params.nprobe = floors[i].nprobe;
+        params.candidates = 400;
+        double recall = mean_recall(s, &params, &exact);
+        printf("nprobe %u: recall %.3f\n", params.nprobe, recall);
+        assert_true(recall >= floors[i].floor);
+    }
+    params = AKIN_SEARCH_DEFAULTS;
+    assert_true(mean_recall(s, &params, &exact) >= 0.93);
+    params.recall = 1;
+    assert_true(mean_recall(s, &params, &exact) == 1 && exact);
+    params.recall = 0;
+    params.exact = true;
+    assert_true(mean_recall(s, &params, &exact) == 1 && exact);
+}
+
+static void remove_every_third(space *s)
+{
+    akin_error err;
+    size_t removed;
+    for (uint64_t label = 1; label < 2 * N; label += 6) {
+        ok(akin_index_remove(s->index, &label, 1, &removed, &err), &err);
+        assert_int_equal(removed, 1);
+        s->m.there[label] = false;
+    }
+}
+
+static void test_recall_tombstones_merge_reload(void **state)
+{
+    (void)state;
+    space s;
+    akin_error err;
+    akin_build_report report;
+    akin_index_stats stats;
+    uint64_t covered;
+    uint16_t half[DIM];
+    space_make(&s, true);
+    check_floors(&s);
+    remove_every_third(&s);
+    akin_index_get_stats(s.index, &stats);
+    assert_int_equal(stats.tombstones, N / 3);
+    check_floors(&s);
+
+    /* new ones and replaced ones, in the delta and then merged */
+    for (uint64_t label = 1; label < 2000; label++) {
+        clustered(3, &s.seed, 1, DIM, 150, half);
+        ok(akin_index_put(s.index, label, half, &err), &err);
+        model_put(&s.m, label, half);
+    }
+    check_floors(&s);
+    ok(akin_index_build(s.index, 77, NULL, &report, &err), &err);
+    assert_int_equal(report.did, AKIN_BUILD_MERGE);
+    akin_index_get_stats(s.index, &stats);
+    assert_int_equal(stats.live, model_count(&s.m));
+    assert_int_equal(stats.rows, stats.live);
+    assert_int_equal(stats.tombstones + stats.delta_rows, 0);
+    check_floors(&s);
+
+    akin_index_close(s.index);
+    s.index = open_index(DIM, s.dir, 1000, &covered);
+    assert_int_equal(covered, 77);
+    akin_index_get_stats(s.index, &stats);
+    assert_int_equal(stats.kind, AKIN_INDEX_IVFPQ);
+    assert_int_equal(stats.live, model_count(&s.m));
+    check_floors(&s);
+    space_free(&s);
+}
+
+/* With all lists probed and all rows rescored IVF-PQ is an exact search. */
+static void test_all_lists_equal_exact(void **state)
+{
+    (void)state;
+    space s;
+    akin_hit hits[NQ * K];
+    uint32_t nhits[NQ];
+    akin_error err;
+    akin_search_params params = AKIN_SEARCH_DEFAULTS;
+    space_make(&s, false);
+    remove_every_third(&s);
+    params.nprobe = UINT32_MAX;
+    params.candidates = N;
+    ok(akin_index_search(s.index, s.queries, NQ, &params, hits, nhits, NULL,
+                         &err),
+       &err);
+    for (int q = 0; q < NQ; q++)
+        same_hits(&s.m, s.queries + q * DIM, NULL, hits + q * K, nhits[q], K);
+    space_free(&s);
+}
+
+static void test_filter_never_costs_results(void **state)
+{
+    (void)state;
+    static const double shares[] = {0.5, 0.1, 0.01, 0.001, 0.0003};
+    space s;
+    akin_error err;
+    space_make(&s, false);
+    remove_every_third(&s);
+    for (size_t i = 0; i < 5; i++) {
+        akin_selector selector;
+        akin_search_params params = AKIN_SEARCH_DEFAULTS;
+        size_t exist;
+        bool exact;
+        ok(akin_selector_init(&selector, 2 * N, &err), &err);
+        for (uint64_t label = 1; label <= 2 * N; label++)
+            if (uniform(&s.seed) < shares[i])
+                ok(akin_selector_set(&selector, label, &err), &err);
+        params.selector = &selector;
+        free(model_search(&s.m, s.queries, &selector, &exist));
+        for (uint32_t nprobe = 0; nprobe <= 1; nprobe++) {
+            akin_hit hits[NQ * K];
+            uint32_t nhits[NQ];
+            params.nprobe = nprobe; /* by plan; one list, which cannot do */
+            params.candidates = nprobe ? 20 : 0;
+            ok(akin_index_search(s.index, s.queries, NQ, &params, hits, nhits,
+                                 &exact, &err),
+               &err);
+            for (int q = 0; q < NQ; q++) {
+                assert_int_equal(nhits[q], exist < K ? exist : K);
+                for (uint32_t j = 0; j < nhits[q]; j++)
+                    assert_true(
+                        akin_selector_has(&selector, hits[q * K + j].label));
+            }
+        }
+        params.nprobe = params.candidates = 0;
+        double recall = mean_recall(&s, &params, &exact);
+        printf("share %.4f, %zu survivors: recall %.3f%s\n", shares[i], exist,
+               recall, exact ? ", exact" : "");
+        assert_true(recall >= 0.93);
+        akin_selector_clear(&selector);
+    }
+    /* none pass */
+    akin_selector nothing = {0};
+    akin_search_params params = AKIN_SEARCH_DEFAULTS;
+    akin_hit hits[K];
+    uint32_t nhits;
+    params.selector = &nothing;
+    ok(akin_index_search(s.index, s.queries, 1, &params, hits, &nhits, NULL,
+                         &err),
+       &err);
+    assert_int_equal(nhits, 0);
+    params.nprobe = 3;
+    ok(akin_index_search(s.index, s.queries, 1, &params, hits, &nhits, NULL,
+                         &err),
+       &err);
+    assert_int_equal(nhits, 0);
+    space_free(&s);
+}
+
+static void test_curve(void **state)
+{
+    (void)state;
+    space s;
+    akin_curve curve;
+    akin_error err;
+    akin_index_stats stats;
+    space_make(&s, false);
+    akin_index_curve(s.index, AKIN_QUERY_ITEM, &curve);
+    assert_true(curve.n_points > 0 && curve.n_queries == 256);
+    for (uint32_t i = 0; i < curve.n_points; i++) {
+        printf("nprobe %3u candidates %4u: recall %.3f +- %.3f\n",
+               curve.points[i].nprobe, curve.points[i].candidates,
+               (double)curve.points[i].recall, (double)curve.points[i].error);
+        assert_true(i == 0 ||
+                    curve.points[i].recall > curve.points[i - 1].recall);
+    }
+    assert_true(curve.points[curve.n_points - 1].recall > 0.95f);
+    akin_index_curve(s.index, AKIN_QUERY_TEXT, &curve);
+    assert_int_equal(curve.n_points, 0);
+    ok(akin_index_measure(s.index, AKIN_QUERY_TEXT, s.queries, NQ, 0, 1, NULL,
+                          NULL, &curve, &err),
+       &err);
+    assert_int_equal(curve.n_queries, NQ);
+    akin_index_curve(s.index, AKIN_QUERY_TEXT, &curve);
+    assert_true(curve.n_points > 0);
+    akin_index_get_stats(s.index, &stats);
+    assert_true(stats.nprobe > 0 && stats.recall >= 0.9f);
+    space_free(&s);
+}
+
+static bool cancel_at(void *user, const char *phase, uint64_t done,
+                      uint64_t total)
+{
+    (void)done;
+    (void)total;
+    return strcmp(phase, user) != 0;
+}
+
+static void test_cancel_leaves_the_old_generation(void **state)
+{
+    (void)state;
+    static char phases[][8] = {"copy", "train", "add", "measure", "save"};
+    space s;
+    akin_error err;
+    akin_index_stats before, after;
+    space_make(&s, true);
+    akin_index_get_stats(s.index, &before);
+    for (size_t i = 0; i < 5; i++) {
+        akin_build_params params = {
+            .retrain = true, .progress = cancel_at, .user = phases[i]};
+        assert_int_equal(akin_index_build(s.index, 50, &params, NULL, &err),
+                         AKIN_CANCELLED);
+        akin_index_get_stats(s.index, &after);
+        assert_int_equal(after.generation, before.generation);
+        assert_int_equal(after.covered_seq, 42);
+    }
+    char command[128];
+    snprintf(command, sizeof command, "test $(ls '%s' | wc -l) = 1", s.dir);
+    assert_int_equal(system(command), 0);
+    space_free(&s);
+}
+
+static void test_odd_dimensions(void **state)
+{
+    (void)state;
+    static const uint32_t dims[] = {1, 2, 3, 17, 65, 257};
+    for (size_t i = 0; i < 6; i++) {
+        uint32_t dim = dims[i], n = 600, nhits;
+        uint64_t seed = i;
+        uint16_t *v = malloc(n * dim * 2u);
+        float *q = malloc(dim * sizeof *q);
+        akin_hit hits[K];
+        akin_error err;
+        akin_index_stats stats;
+        akin_search_params params = AKIN_SEARCH_DEFAULTS;
+        model m = model_new(dim, n);
+        akin_index *index = open_index(dim, NULL, 300, NULL);
+        clustered(1, &seed, n, dim, 10, v);
+        for (uint32_t label = 1; label <= n; label++) {
+            ok(akin_index_put(index, label, v + (label - 1) * dim, &err), &err);
+            model_put(&m, label, v + (label - 1) * dim);
+        }
+        ok(akin_index_build(index, 1, NULL, NULL, &err), &err);
+        akin_index_get_stats(index, &stats);
+        assert_int_equal(stats.kind, AKIN_INDEX_IVFPQ);
+        akin_float_from_half(q, v, dim);
+        params.nprobe = stats.nlist;
+        params.candidates = n;
+        ok(akin_index_search(index, q, 1, &params, hits, &nhits, NULL, &err),
+           &err);
+        same_hits(&m, q, NULL, hits, nhits, K);
+        akin_index_close(index);
+        model_free(&m);
+        free(v);
+        free(q);
+    }
+}
+
+static void test_shrinks_back_to_flat(void **state)
+{
+    (void)state;
+    space s;
+    akin_error err;
+    akin_index_stats stats;
+    akin_build_report report;
+    space_make(&s, true);
+    for (uint64_t label = 1; label < 2 * N; label++)
+        if (label > 600) {
+            ok(akin_index_remove(s.index, &label, 1, NULL, &err), &err);
+            s.m.there[label] = false;
+        }
+    assert_int_equal(akin_index_wants_build(s.index), AKIN_BUILD_MERGE);
+    ok(akin_index_build(s.index, 50, NULL, &report, &err), &err);
+    akin_index_get_stats(s.index, &stats);
+    assert_int_equal(stats.kind, AKIN_INDEX_FLAT);
+    assert_int_equal(stats.live, 300);
+    akin_search_params params = AKIN_SEARCH_DEFAULTS;
+    bool exact;
+    assert_true(mean_recall(&s, &params, &exact) == 1 && exact);
+    space_free(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_recall_tombstones_merge_reload),
+        cmocka_unit_test(test_all_lists_equal_exact),
+        cmocka_unit_test(test_filter_never_costs_results),
+        cmocka_unit_test(test_curve),
+        cmocka_unit_test(test_cancel_leaves_the_old_generation),
+        cmocka_unit_test(test_odd_dimensions),
+        cmocka_unit_test(test_shrinks_back_to_flat),
+    };
+    return cmocka_run_group_tests_name("index/ivf", tests, NULL, NULL);
+}
