@@ -10,8 +10,8 @@
  * be called from any thread and returns when its transaction is on disk; calls
  * that come together share one transaction. Reads may be called from any
  * thread, borrow a connection for the call and see the last commit; those with
- * a callback see one snapshot throughout. A callback must not write and must
- * not keep what it was lent; it returns false to stop (the call then returns
+ * a callback see one snapshot throughout. A callback must not call the storage
+ * and must not keep what it was lent; it returns false to stop (the call then returns
  * AKIN_OK). Every call may fail with AKIN_NOMEM, AKIN_IO, AKIN_CORRUPT. */
 #ifndef AKIN_STORAGE_H
 #define AKIN_STORAGE_H
@@ -112,7 +112,7 @@ typedef enum {
     AKIN_WRITE_CHANGE,   /* collection: settings, models */
     AKIN_WRITE_DROP,     /* collection, with everything in it */
     AKIN_WRITE_TRIM,     /* forget removals up to a change number */
-    AKIN_WRITE_FORGET,   /* drop the vectors of one model, a slice a call */
+    AKIN_WRITE_FORGET,   /* drop the vectors of one model */
     AKIN_WRITE_FIELD,    /* declare and index an attribute */
     AKIN_WRITE_JOB,      /* new job */
     AKIN_WRITE_JOB_SET,  /* state, progress of a job */
@@ -145,27 +145,29 @@ typedef enum {
 
 /* One change. Everything is borrowed for the call. Members by kind:
  *
- * PUT    collection, item, flags. New content bumps the item's seq. A caption
- *        that changes without a caption vector drops the stale one; a
- *        content_hash that changes without an image vector the stale image
- *        vector; a new vector of one model drops the vectors of other models
- *        in that space, for they are of the old content. A vector's model must
- *        be one of the collection's (AKIN_WRONG_MODEL) and its dim that
- *        model's; a collection created with dim 0 takes both from its first
- *        vector. The same content again changes nothing ("unchanged").
+ * PUT    collection, item, flags. New content bumps the item's seq. A vector's
+ *        model must be the collection's current one (AKIN_WRONG_MODEL) and its
+ *        dim that model's; a collection created without a model takes both from
+ *        its first vector. A caption that changes without a caption vector
+ *        drops the stale one; a content_hash that changes drops what is known
+ *        of the old picture and is not given anew (image vector, pixel_hash,
+ *        phashes, width, height, format). A new vector drops those of other
+ *        models in its space, for they are of the old content. The same content
+ *        again changes nothing ("unchanged").
  * REMOVE collection, item.id (AKIN_NOT_FOUND).
  * VECTOR collection, num, space, vector, if_seq: stores a vector beside those
  *        of other models; AKIN_CANCELLED when the item's seq is no longer
  *        if_seq. For re-embedding.
- * CREATE name, settings, model, model_path, dim (0: set by the first vector).
- *        AKIN_EXISTS. The result's num is the collection's number.
+ * CREATE name, settings, model, model_path, dim; without a model (model NULL)
+ *        model and dim are set by the first vector. AKIN_EXISTS. The result's num is the collection's number.
  * CHANGE collection; settings, if given, are replaced; model/model_path/dim,
  *        if given, become the collection's other model; with swap the two
  *        models change places (after that assignment).
  * DROP   collection.
  * TRIM   collection, seq: removals up to and including seq are forgotten.
- * FORGET collection, model, limit: drops at most limit vectors of that model,
- *        which may not be the current one; the result's num says how many.
+ * FORGET collection, model: drops all vectors of that model, which may not be
+ *        the current one (freed in the background, as after DROP); the other
+ *        model, if it is that, is no more.
  * FIELD  collection, name (path: names joined by dots), type. Builds an index
  *        over what is there (seconds for a million items).
  * JOB    name (its kind), collection or 0, settings (parameters, JSON). The
@@ -187,7 +189,6 @@ typedef struct {
     akin_span model_path;
     uint32_t dim;
     bool swap;
-    uint32_t limit;
     akin_field_type type;
     uint64_t job;
     akin_job_state state;
