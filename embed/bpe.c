@@ -200,7 +200,10 @@ akin_status akin__bpe_add_merge(akin__bpe *bpe, akin_span left, akin_span right,
 
     akin_buf_append(&both, left.data, left.size);
     akin_buf_append(&both, right.data, right.size);
-    if (both.failed) return akin_fail(err, AKIN_NOMEM, "out of memory");
+    if (both.failed) {
+        akin_buf_clear(&both);
+        return akin_fail(err, AKIN_NOMEM, "out of memory");
+    }
     id = akin__bpe_find(bpe, (akin_span){both.data, both.size});
     akin_buf_clear(&both);
     if (a < 0 || b < 0 || id < 0)

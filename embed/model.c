@@ -23,54 +23,69 @@ void *akin__model_own(akin_model *model, size_t size, akin_error *err)
     return block;
 }
 
-static bool has_file(const char *dir, const char *name)
+/* *path: where the file is, owned by the caller; NULL when it is not there. */
+static akin_status find_file(const char *dir, const char *name, char **path,
+                             akin_error *err)
 {
-    char *path = akin_format("%s/%s", dir, name);
-    bool is_there = path && access(path, F_OK) == 0;
+    *path = akin_format("%s/%s", dir, name);
+    if (!*path) return akin_fail(err, AKIN_NOMEM, "out of memory");
+    if (access(*path, F_OK) != 0) {
+        akin_free(*path);
+        *path = NULL;
+    }
+    return AKIN_OK;
+}
 
-    akin_free(path);
-    return is_there;
+static const struct {
+    const char *config, *weights;
+    bool open_clip;
+} layouts[] = {
+    {"config.json", "model.safetensors", false},
+    {"config.json", "model.safetensors.index.json", false},
+    {"open_clip_config.json", "open_clip_model.safetensors", true},
+    {"open_clip_config.json", "open_clip_model.safetensors.index.json", true},
+    {"open_clip_config.json", "model.safetensors", true},
+};
+
+static akin_status no_layout(const char *dir, akin_error *err)
+{
+    char *pickle = NULL;
+    akin_status rc = find_file(dir, "pytorch_model.bin", &pickle, err);
+
+    if (!rc)
+        rc = akin_fail(
+            err, AKIN_NOT_FOUND,
+            "%s: expected config.json and model.safetensors (or "
+            "open_clip_config.json and open_clip_model.safetensors)%s",
+            dir, pickle ? "; pytorch_model.bin is not read, convert it" : "");
+    akin_free(pickle);
+    return rc;
 }
 
 static akin_status open_tensors(akin_model *model, const char *dir,
                                 bool *open_clip, akin_error *err)
 {
-    static const struct {
-        const char *config, *weights;
-        bool open_clip;
-    } layouts[] = {
-        {"config.json", "model.safetensors", false},
-        {"config.json", "model.safetensors.index.json", false},
-        {"open_clip_config.json", "open_clip_model.safetensors", true},
-        {"open_clip_config.json", "open_clip_model.safetensors.index.json",
-         true},
-        {"open_clip_config.json", "model.safetensors", true},
-    };
     struct stat st;
 
     if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
         return akin_fail(err, AKIN_NOT_FOUND, "no such model directory: %s",
                          dir);
     for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
-        if (has_file(dir, layouts[i].config) &&
-            has_file(dir, layouts[i].weights)) {
-            char *path = akin_format("%s/%s", dir, layouts[i].weights);
-            akin_status rc;
+        char *config = NULL, *weights = NULL;
+        akin_status rc = find_file(dir, layouts[i].config, &config, err);
+        bool is_this;
 
+        if (!rc) rc = find_file(dir, layouts[i].weights, &weights, err);
+        is_this = !rc && config && weights;
+        if (is_this) {
             *open_clip = layouts[i].open_clip;
-            rc = path ? akin__tensors_open(path, &model->tensors, err)
-                      : akin_fail(err, AKIN_NOMEM, "out of memory");
-            akin_free(path);
-            return rc;
+            rc = akin__tensors_open(weights, &model->tensors, err);
         }
+        akin_free(config);
+        akin_free(weights);
+        if (rc || is_this) return rc;
     }
-    return akin_fail(err, AKIN_NOT_FOUND,
-                     "%s: expected config.json and model.safetensors (or "
-                     "open_clip_config.json and open_clip_model.safetensors)%s",
-                     dir,
-                     has_file(dir, "pytorch_model.bin")
-                         ? "; pytorch_model.bin is not read, convert it"
-                         : "");
+    return no_layout(dir, err);
 }
 
 static void set_name(akin_model_info *info, const char *dir)

@@ -101,7 +101,7 @@ static void activations(void **state)
             memcpy(b, a, n * sizeof *a);
             akin__activate(acts[k], a, n);
             akin__activate_plain(acts[k], b, n);
-            near("activation", a, b, n, 1e-6f, 1e-6f);
+            near("activation", a, b, n, 2e-6f, 1e-6f);
             akin_free(a);
             akin_free(b);
         }
@@ -120,7 +120,7 @@ static void activations_dense(void **state)
             a[i] = b[i] = (float)i * 1e-4f - 10;
         akin__activate((akin__act)act, a, n);
         akin__activate_plain((akin__act)act, b, n);
-        near("activation", a, b, n, 1e-6f, 1e-6f);
+        near("activation", a, b, n, 2e-6f, 1e-6f);
     }
     akin_free(a);
     akin_free(b);
