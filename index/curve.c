@@ -63,20 +63,30 @@ static uint32_t without_self(const measure *m, size_t q, akin_hit *hits,
     return n < m->k ? n : m->k;
 }
 
+/* A scan for the queries from first on. hits: room for k + 1 a query. */
+static void scan_init(const measure *m, size_t first, akin_hit *hits,
+                      akin__top *tops, akin__scan *scan)
+{
+    *scan = (akin__scan){.tops = tops, .dim = m->dim};
+    for (size_t q = first; q < m->nq && scan->nq < AKIN__SCAN_QUERIES; q++) {
+        const float *query = m->queries + q * m->dim;
+        scan->queries[scan->nq] = query;
+        scan->inverse[scan->nq] = akin__query_inverse(query, m->dim);
+        tops[scan->nq] = (akin__top){.hits = hits + scan->nq * (m->k + 1),
+                                     .k = m->k + 1,
+                                     .min_cosine = -1};
+        scan->nq++;
+    }
+}
+
 /* The truth of AKIN__SCAN_QUERIES queries. */
 static void truth_part(void *arg, size_t part)
 {
     measure *m = arg;
     akin__top tops[AKIN__SCAN_QUERIES];
     size_t first = part * AKIN__SCAN_QUERIES;
-    akin__scan scan = {.tops = tops, .dim = m->dim};
-    for (size_t q = first; q < m->nq && scan.nq < AKIN__SCAN_QUERIES; q++) {
-        scan.queries[scan.nq] = m->queries + q * m->dim;
-        scan.inverse[scan.nq] =
-            akin__query_inverse(m->queries + q * m->dim, m->dim);
-        tops[scan.nq++] = (akin__top){
-            .hits = m->truth + q * (m->k + 1), .k = m->k + 1, .min_cosine = -1};
-    }
+    akin__scan scan;
+    scan_init(m, first, m->truth + first * (m->k + 1), tops, &scan);
     akin__scan_generation(&scan, m->view, NULL);
     for (size_t i = 0; i < scan.nq; i++) {
         akin__top_sort(&tops[i]);
@@ -102,39 +112,46 @@ static akin_status find_truth(measure *m, uint32_t threads, akin_error *err)
     return AKIN_OK;
 }
 
+/* The share of query q's true neighbours among its hits. */
+static double recall_of(const measure *m, size_t q, akin__top *top)
+{
+    const akin_hit *truth = m->truth + q * (m->k + 1);
+    uint32_t right = 0, found, want = m->found[q];
+    akin__top_sort(top);
+    found = without_self(m, q, top->hits, top->n);
+    for (uint32_t i = 0; i < found && right < want; i++)
+        right += top->hits[i].cosine >= truth[want - 1].cosine;
+    return want ? (double)right / want : 1;
+}
+
 /* Runs all queries at one point, which has its nprobe and candidates. */
 static akin_status measure_point(const measure *m, akin_curve_point *point,
                                  akin_error *err)
 {
     akin__plan plan = {.nprobe = point->nprobe,
                        .candidates = point->candidates};
-    double sum = 0, squares = 0, n = (double)m->nq, mean, spread;
-    akin_hit hits[CURVE_K + 1];
-    uint64_t start = akin_mono_ns();
-    bool exact;
-    for (size_t q = 0; q < m->nq; q++) {
-        akin__top top = {.hits = hits, .k = m->k + 1, .min_cosine = -1};
-        akin__scan scan = {.tops = &top, .nq = 1, .dim = m->dim};
-        const akin_hit *truth = m->truth + q * (m->k + 1);
-        uint32_t right = 0, found;
-        scan.queries[0] = m->queries + q * m->dim;
-        scan.inverse[0] = akin__query_inverse(scan.queries[0], m->dim);
+    double sum = 0, squares = 0, n = (double)m->nq, spread;
+    akin_hit hits[AKIN__SCAN_QUERIES * (CURVE_K + 1)];
+    akin__top tops[AKIN__SCAN_QUERIES];
+    uint64_t ns = 1;
+    for (size_t first = 0; first < m->nq; first += AKIN__SCAN_QUERIES) {
+        akin__scan scan;
+        bool exact;
+        uint64_t start = akin_mono_ns();
+        scan_init(m, first, hits, tops, &scan);
         akin_status rc =
             akin__search_ivf(m->view, &plan, NULL, &scan, &exact, err);
         if (rc) return rc;
-        akin__top_sort(&top);
-        found = without_self(m, q, hits, top.n);
-        if (!m->found[q]) continue;
-        for (uint32_t i = 0; i < found; i++)
-            right += hits[i].cosine >= truth[m->found[q] - 1].cosine;
-        if (right > m->found[q]) right = m->found[q];
-        sum += (double)right / m->found[q];
-        squares += (double)right / m->found[q] * right / m->found[q];
+        ns += akin_mono_ns() - start;
+        for (size_t i = 0; i < scan.nq; i++) {
+            double recall = recall_of(m, first + i, &tops[i]);
+            sum += recall;
+            squares += recall * recall;
+        }
     }
-    point->qps = (float)(n * 1e9 / (double)(akin_mono_ns() - start + 1));
-    mean = sum / n;
-    spread = sqrt(fmax(0, squares / n - mean * mean) / n) * 1.96;
-    point->recall = (float)mean;
+    point->qps = (float)(n * 1e9 / (double)ns);
+    spread = 1.96 * sqrt(fmax(0, squares / n - sum / n * sum / n) / n);
+    point->recall = (float)(sum / n);
     /* where no query missed any: the rule of three */
     point->error = (float)fmax(spread, 3 / (n * CURVE_K));
     return AKIN_OK;
