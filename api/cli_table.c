@@ -1,0 +1,195 @@
+/* The command line's commands and options. Parsing, help, completions, the man
+ * page and docs/commands.md read this. */
+#include "cli.h"
+
+#define END                                                                    \
+    {                                                                          \
+        NULL, 0, NULL, NULL                                                    \
+    }
+
+const akin_cli_option akin_cli_common[] = {
+    {"collection", 'c', "NAME", "the collection; default: default"},
+    {"connect", 0, "WHERE",
+     "ask the server at HOST:PORT or at the path of a socket (AKIN_CONNECT)"},
+    {"config", 0, "FILE", "read options from a file (AKIN_CONFIG)"},
+    {"json", 'j', NULL, "print JSON"},
+    {"color", 0, "WHEN", "auto, always or never; NO_COLOR is respected"},
+    {"quiet", 'q', NULL, "no progress, no remarks"},
+    {"help", 'h', NULL, "help on the command"},
+    END,
+};
+
+static const akin_cli_option no_options[] = {END};
+
+static const akin_cli_option add_options[] = {
+    {"captions", 0, "FROM",
+     "captions of pictures: metadata (title and keywords in the file; "
+     "default), filename, none"},
+    {"flat", 0, NULL, "leave out folders below"},
+    {"hidden", 0, NULL, "names beginning with a dot too"},
+    {"follow", 0, NULL, "follow symbolic links"},
+    {"force", 0, NULL, "read again what looks unchanged"},
+    {"prune", 0, NULL, "remove items whose file is gone"},
+    {"send", 0, NULL,
+     "send the pictures' bytes, for a server that cannot read these files; "
+     "what --connect HOST:PORT does by itself"},
+    END,
+};
+
+#define QUESTION_OPTIONS                                                       \
+    {"limit", 'k', "N", "matches wanted; default: 10"},                        \
+        {"offset", 0, "N", "leave out the first N"},                           \
+        {"filter", 'f', "EXPR",                                                \
+         "only items whose attributes pass, as in '.price < 20 and .label == " \
+         "\"shoes\"'"},                                                        \
+        {"space", 0, "SPACE",                                                  \
+         "compare with pictures (image), captions (caption), both, or auto"},  \
+        {"min-score", 0, "S", "leave out matches below this score"},           \
+        {"exact", 0, NULL, "look at every item"},                              \
+        {"ids", 0, NULL, "print only the ids"},                                \
+    {                                                                          \
+        "html", 0, "FILE", "write a page with the pictures"                    \
+    }
+
+static const akin_cli_option search_options[] = {
+    {"image", 'i', "FILE", "a picture to search with"},
+    {"like", 'l', "ID", "an item to search with"},
+    {"text", 't', "WORDS", "words; the same as operands"},
+    {"not", 0, "WORDS", "away from these words"},
+    {"not-image", 0, "FILE", "away from this picture"},
+    {"not-like", 0, "ID", "away from this item"},
+    {"weight", 'w', "W", "weight of what stands before it; default: 1"},
+    QUESTION_OPTIONS,
+    END,
+};
+
+static const akin_cli_option similar_options[] = {
+    {"file", 0, NULL, "the operand is a picture file, not an id"},
+    QUESTION_OPTIONS,
+    END,
+};
+
+static const akin_cli_option sheet_options[] = {
+    {"out", 'o', "FILE", "the page to write; default: sheet.html"},
+    {"like", 'l', "ID", "a query: more like this item"},
+    {"image", 'i', "FILE", "a query: this picture"},
+    {"limit", 'k', "N", "pictures for each query; default: 10"},
+    {"filter", 'f', "EXPR", "only items whose attributes pass"},
+    {"space", 0, "SPACE", "image, caption, both or auto"},
+    {"title", 0, "TEXT", "heading of the page"},
+    {"link", 0, NULL,
+     "link to the picture files instead of putting "
+     "thumbnails into the page"},
+    END,
+};
+
+static const akin_cli_option get_options[] = {
+    {"thumbnail", 0, "FILE", "write the small picture there"},
+    {"vector", 0, NULL, "print the vector too"},
+    END,
+};
+
+static const akin_cli_option rm_options[] = {
+    {"missing-ok", 0, NULL, "no complaint about ids that are not there"},
+    END,
+};
+
+static const akin_cli_option embed_options[] = {
+    {"image", 'i', "FILE", "a picture instead of words"},
+    END,
+};
+
+static const akin_cli_option collections_options[] = {
+    {"dim", 0, "N", "create: raw vectors of this width, no model"},
+    {"field", 0, "NAME:TYPE",
+     "create: an attribute that filters use often (number, string, bool, "
+     "tags, datetime)"},
+    {"yes", 'y', NULL, "drop: do not ask"},
+    END,
+};
+
+static const akin_cli_option info_options[] = {
+    {"server", 0, NULL, "counters of the server instead"},
+    END,
+};
+
+static const akin_cli_option reindex_options[] = {
+    {"embed", 0, NULL,
+     "embed everything again with the model of --model, then swap"},
+    END,
+};
+
+static const akin_cli_option check_options[] = {
+    {"repair", 0, NULL, "rebuild what is derived and damaged"},
+    END,
+};
+
+static const akin_cli_option jobs_options[] = {
+    {"timeout", 0, "SECONDS", "wait: at most so long"},
+    END,
+};
+
+static const akin_cli_option help_options[] = {
+    {"man", 0, NULL, "the manual page, in roff"},
+    {"markdown", 0, NULL, "docs/commands.md"},
+    END,
+};
+
+const akin_cli_command akin_cli_commands[] = {
+    {"serve", "", "answer over sockets: RESP, which Redis clients speak",
+     "Serves the data directory on --port of --bind and on the socket --unix "
+     "(default: akin.sock in the data directory, where the other commands "
+     "find it by themselves). SIGTERM or Ctrl-C lets running commands finish "
+     "and ends it; a second one ends it at once. Nothing acknowledged is lost "
+     "either way.",
+     AKIN_CLI_SERVE, akin_cli_serve, no_options},
+    {"add", "PATH ...", "add pictures: files, folders, catalogues",
+     "A folder's pictures get their path below it as id; a single file its "
+     "name. A catalogue (.csv, .tsv, .jsonl) has columns id, image and "
+     "caption (or title, text); its other columns become attributes. What is "
+     "unchanged is skipped, so after an interruption the same command goes "
+     "on where it stopped. Files that cannot be read are listed with their "
+     "reason and end nothing.",
+     AKIN_CLI_WRITE, akin_cli_add, add_options},
+    {"search", "[WORDS ...]", "find items by words, by pictures, by both",
+     "Words, pictures (--image) and items (--like) may be mixed; what comes "
+     "with --not pushes away. The score is between 0 and 1.",
+     AKIN_CLI_READ, akin_cli_search, search_options},
+    {"similar", "ID|FILE", "more like this item, or like this picture file",
+     "The operand is an item's id; when there is none of that name, a file.",
+     AKIN_CLI_READ, akin_cli_similar, similar_options},
+    {"sheet", "[QUERY ...]", "write a page of pictures for several queries",
+     "Each operand is a query in words; --like and --image add more. The page "
+     "stands alone: the pictures are in it.",
+     AKIN_CLI_READ, akin_cli_sheet, sheet_options},
+    {"get", "ID ...", "print items whole", NULL, AKIN_CLI_READ, akin_cli_get,
+     get_options},
+    {"rm", "ID ...", "remove items", NULL, AKIN_CLI_WRITE, akin_cli_rm,
+     rm_options},
+    {"collections", "[list | create NAME | drop NAME]",
+     "list, make and remove collections",
+     "A collection comes into being when something is added to it; create "
+     "gives it another model (--model), plain vectors (--dim) or fields.",
+     AKIN_CLI_WRITE, akin_cli_collections, collections_options},
+    {"info", "[COLLECTION]", "about a collection", NULL, AKIN_CLI_READ,
+     akin_cli_info, info_options},
+    {"embed", "[WORDS ...]", "print the embedding of words or of a picture",
+     NULL, AKIN_CLI_READ, akin_cli_embed, embed_options},
+    {"reindex", "[COLLECTION]", "build the indexes anew",
+     "With --embed, computes all embeddings again with another model; queries "
+     "see the old ones until that is done.",
+     AKIN_CLI_WRITE, akin_cli_reindex, reindex_options},
+    {"check", "[COLLECTION]", "check store and indexes against each other",
+     NULL, AKIN_CLI_READ, akin_cli_check, check_options},
+    {"jobs", "[list | wait ID | cancel ID | resume ID | failures ID]",
+     "long work: what runs, what ran", NULL, AKIN_CLI_READ, akin_cli_jobs,
+     jobs_options},
+    {"completion", "bash|zsh|fish", "print completions for a shell",
+     "For bash: eval \"$(akin completion bash)\"", AKIN_CLI_NONE,
+     akin_cli_completion, no_options},
+    {"version", "", "print the version", NULL, AKIN_CLI_NONE, akin_cli_version,
+     no_options},
+    {"help", "[COMMAND]", "this list, or help on a command", NULL,
+     AKIN_CLI_NONE, akin_cli_help, help_options},
+    {NULL, NULL, NULL, NULL, AKIN_CLI_NONE, NULL, NULL},
+};
