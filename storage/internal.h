@@ -171,7 +171,11 @@ akin_status akin__sweep(akin__conn *conn, bool *left, uint64_t *nums,
 
 /* ---- vectors on the writing connection (spaces.c) ------------------------ */
 
-/* Well formed for storing: dim, model, finite values. */
+/* Float16 vectors are unit vectors up to their rounding. */
+#define AKIN__UNIT_TOLERANCE 0.02
+double akin__vector_length(akin_span vector); /* not finite: NAN */
+
+/* Well formed for storing: dim, model, finite values, length 1. */
 akin_status akin__check_vector(const akin_vector *v, akin_error *err);
 /* Stores a vector in the space of (collection, kind, its model), made if it is
  * missing. */
@@ -310,6 +314,8 @@ void akin__thumbs_close(akin_storage *storage);
 /* After a commit; failures are logged. keep: do not overwrite. */
 void akin__thumb_set(akin_storage *storage, uint64_t num, akin_span thumb,
                      bool keep);
+/* Drops thumbnails whose items are gone. */
+akin_status akin__thumbs_sweep(akin_storage *storage, akin_error *err);
 void akin__thumbs_begin(akin_storage *storage);
 void akin__thumbs_end(akin_storage *storage);
 

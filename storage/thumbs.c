@@ -107,3 +107,72 @@ akin_status akin_storage_thumb(akin_storage *s, uint64_t num, uint8_t **out,
                        (unsigned long long)num);
     return rc;
 }
+
+/* ---- thumbnails whose items are gone ---------------------------------------
+ */
+
+/* Up to AKIN__SLICE numbers after `after`. */
+static akin_status list(akin_storage *s, uint64_t after, uint64_t *nums,
+                        size_t *n, akin_error *err)
+{
+    sqlite3_stmt *stmt;
+    bool row = true;
+    akin__conn *conn = &s->thumbs.conn;
+
+    *n = 0;
+    pthread_mutex_lock(&s->thumbs.mutex);
+    akin_status rc = akin__query(conn, &stmt, err,
+                                 "SELECT num FROM thumbs WHERE num > ?1"
+                                 " ORDER BY num LIMIT ?2",
+                                 "ui", after, (int64_t)AKIN__SLICE);
+    while (!rc && row && *n < AKIN__SLICE) {
+        rc = akin__step(conn, stmt, &row, err);
+        if (!rc && row) nums[(*n)++] = akin__column_u64(stmt, 0);
+    }
+    akin__release(conn, stmt);
+    pthread_mutex_unlock(&s->thumbs.mutex);
+    return rc;
+}
+
+/* Keeps of nums those without an item. */
+static akin_status orphans(akin_storage *s, uint64_t *nums, size_t *n,
+                           akin_error *err)
+{
+    akin__conn *conn;
+    size_t kept = 0;
+    int64_t one;
+    bool there;
+    akin_status rc = akin__read_begin(s, &conn, err);
+    if (rc) return rc;
+    for (size_t i = 0; !rc && i < *n; i++) {
+        rc = akin__one(conn, &one, &there, err,
+                       "SELECT 1 FROM items WHERE num = ?1", "u", nums[i]);
+        if (!there) nums[kept++] = nums[i];
+    }
+    akin__read_end(s, conn);
+    *n = kept;
+    return rc;
+}
+
+/* The numbers are listed before the items are looked up: a thumbnail is stored
+ * after its item, so one listed without an item has lost it. */
+akin_status akin__thumbs_sweep(akin_storage *s, akin_error *err)
+{
+    uint64_t nums[AKIN__SLICE], last = 0;
+    size_t n;
+    akin_status rc;
+
+    if (!s->thumbs.open || s->options.read_only) return AKIN_OK;
+    do {
+        rc = list(s, last, nums, &n, err);
+        if (rc || n == 0) return rc;
+        last = nums[n - 1];
+        rc = orphans(s, nums, &n, err);
+        pthread_mutex_lock(&s->thumbs.mutex);
+        for (size_t i = 0; !rc && i < n; i++)
+            rc = akin__run(&s->thumbs.conn, err,
+                           "DELETE FROM thumbs WHERE num = ?1", "u", nums[i]);
+        pthread_mutex_unlock(&s->thumbs.mutex);
+    } while (!rc);
+    return rc;
+}

@@ -1,6 +1,7 @@
 /* Checks of what comes in: sizes, UTF-8, JSON. */
 #include "internal.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Length of the UTF-8 character at p (RFC 3629), 0 if it is none. */
@@ -66,6 +67,23 @@ akin_status akin__check_object(akin__conn *conn, akin_span json, size_t limit,
     return rc;
 }
 
+double akin__vector_length(akin_span vector)
+{
+    const uint8_t *p = vector.data;
+    uint16_t half[64];
+    float values[64];
+    double sum = 0;
+
+    for (size_t i = 0; i < vector.size / 2; i += 64) {
+        size_t n = vector.size / 2 - i < 64 ? vector.size / 2 - i : 64;
+        memcpy(half, p + 2 * i, 2 * n); /* SQLite's bytes may lie anywhere */
+        akin_float_from_half(values, half, n);
+        for (size_t j = 0; j < n; j++)
+            sum += (double)values[j] * values[j];
+    }
+    return sqrt(sum);
+}
+
 akin_status akin__check_vector(const akin_vector *v, akin_error *err)
 {
     if (v->dim == 0 || v->dim > AKIN_MAX_DIM)
@@ -76,5 +94,10 @@ akin_status akin__check_vector(const akin_vector *v, akin_error *err)
         if ((v->data[i] & 0x7c00) == 0x7c00)
             return akin_fail(err, AKIN_INVALID, "vector value %u is not finite",
                              i);
+    double length =
+        akin__vector_length((akin_span){v->data, v->dim * sizeof *v->data});
+    if (fabs(length - 1) > AKIN__UNIT_TOLERANCE)
+        return akin_fail(err, AKIN_INVALID,
+                         "expected a vector of length 1, got %.4f", length);
     return AKIN_OK;
 }
