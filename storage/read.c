@@ -390,8 +390,8 @@ akin_status akin_storage_missing(akin_storage *s, uint32_t collection,
         rc = akin__query(
             conn, &stmt, err,
             "SELECT " AKIN__ITEM_COLUMNS
-            " FROM vectors v JOIN items ON items.num = v.key - ?1"
-            " WHERE v.key > ?1 + ?3 AND v.key < ?2 AND NOT EXISTS"
+            " FROM (SELECT key FROM vectors WHERE key > ?1 + ?3 AND key < ?2) v"
+            " CROSS JOIN items ON num = v.key - ?1 WHERE NOT EXISTS"
             " (SELECT 1 FROM vectors o WHERE o.key = v.key - ?1 + ?4)"
             " ORDER BY v.key LIMIT ?5",
             "uuuui", akin__key(have, 0), akin__key(have + 1, 0), after,
