@@ -204,12 +204,13 @@ static size_t put_utf8(uint32_t c, char *out)
 }
 
 /* At "u" of an escape: the character, with its second half if it has one; moves
- * *p behind. A broken one reads as U+FFFD. */
+ * *p behind. Half a pair reads as U+FFFD, a broken escape as '?': what is
+ * decoded is never longer than what was read. */
 static uint32_t read_unicode(const char **p, const char *end)
 {
     int c = hex4(*p + 1, end);
     *p += c < 0 ? 1 : 5;
-    if (c < 0) return 0xfffd;
+    if (c < 0) return '?';
     if (c < 0xd800 || c > 0xdfff) return (uint32_t)c;
     if (c >= 0xdc00 || end - *p < 6 || (*p)[0] != '\\' || (*p)[1] != 'u')
         return 0xfffd;
