@@ -112,13 +112,16 @@ typedef struct {
     const char *data_dir;  /* NULL: option "data" */
     const char *model_dir; /* for new collections; NULL: option "model"; both
                               empty: vectors only */
-    bool read_only;        /* takes no lock, starts no maintenance */
-    akin_config *config;   /* NULL: defaults; must outlive the engine */
+    bool read_only; /* takes no lock, starts no maintenance; another process may
+                        write meanwhile */
+    bool load_model; /* open the model now: its errors show here, and the first
+                        query is quick; else when it is first needed */
+    akin_config *config; /* NULL: defaults; must outlive the engine */
 } akin_engine_options;
 
 /* Opens the directory (made when missing), its collections and their indexes,
- * and brings the indexes up to the last transaction. Models are mapped when a
- * collection first needs them; the default model at once. Fails with AKIN_BUSY
+ * and brings the indexes up to the last transaction. A model is opened when a
+ * collection first needs it. Fails with AKIN_BUSY
  * (another process writes here; names its pid), AKIN_NOT_FOUND, AKIN_CORRUPT,
  * AKIN_UNSUPPORTED (written by a newer akin), AKIN_BAD_DATA (the model). */
 AKIN_API akin_status akin_engine_open(const akin_engine_options *options,
@@ -226,7 +229,7 @@ AKIN_API akin_status akin_engine_list(akin_engine *engine,
 /* ---- items ----------------------------------------------------------------- */
 
 /* One item to put. A part whose data is NULL is left as it is (or absent, in a
- * new item); a part that is there but empty is removed. */
+ * new item); an empty caption or empty attributes are removed. */
 typedef struct {
     akin_span id;        /* 1..AKIN_ID_BYTES */
     const float *vector; /* (dim) raw embedding for the image space, any length
@@ -430,8 +433,7 @@ AKIN_API void akin_results_clear(akin_results *results);
  * message has the column), AKIN_NOT_FOUND (collection, item of a term),
  * AKIN_WRONG_MODEL (text or picture, and the collection's vectors are of another
  * model than the one that is here), AKIN_UNSUPPORTED (text or picture and the
- * collection has no model; caption space without captions), AKIN_BAD_DATA (the
- * picture), AKIN_TIMEOUT. */
+ * collection has no model), AKIN_BAD_DATA (the picture), AKIN_TIMEOUT. */
 AKIN_API akin_status akin_engine_search(akin_engine *engine,
                                         const char *collection,
                                         const akin_query *query,

@@ -1,0 +1,447 @@
+/* What the files of engine/ share. Who holds whom:
+ *
+ *   engine -> models (opened on first use, kept until close)
+ *          -> collections (counted; a dropped one lives until its last user)
+ *   collection -> view (counted; the two indexes of one model; swapped whole
+ *                 when the model changes or an index is built from nothing)
+ *
+ * Lock order: engine.lock, collection.lock, view.apply, model.lock, lane.lock.
+ * Storage and index have locks of their own and call nothing of ours but the
+ * callbacks we hand them. */
+#ifndef AKIN_ENGINE_INTERNAL_H
+#define AKIN_ENGINE_INTERNAL_H
+
+#include "akin_engine.h"
+
+#include "akin_embed.h"
+#include "akin_index.h"
+#include "akin_storage.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+/* ---- models and encoders (model.c) ---------------------------------------- */
+
+/* Two lanes, so that a question never waits behind a batch of pictures. */
+typedef enum { AKIN__QUERY, AKIN__BULK, AKIN__LANES } akin__lane_kind;
+
+typedef struct akin__lane akin__lane;
+
+typedef struct akin__model {
+    struct akin__model *next;
+    akin_engine *engine;
+    char *dir; /* absolute */
+    akin_model *model;
+    const akin_model_info *info;
+    pthread_mutex_t lock;           /* lanes */
+    akin__lane *lanes[AKIN__LANES]; /* NULL until first used */
+} akin__model;
+
+/* The model of a directory, opened if it is not yet; lives as long as the
+ * engine. */
+akin_status akin__model_get(akin_engine *engine, const char *dir,
+                            akin__model **out, akin_error *err);
+void akin__models_close(akin_engine *engine);
+/* Requests waiting in all lanes. */
+uint32_t akin__models_queued(akin_engine *engine);
+
+/* Embeds n rows in batches shared with other callers: pixels (n, S, S, 3) or
+ * texts (n), the other NULL. out: (n, dim) unit vectors. failed: (n), caller's,
+ * set to the status of each row; a row that failed leaves its reason in err, and
+ * the call returns AKIN_OK unless nothing could be done. */
+akin_status akin__encode(akin__model *model, akin__lane_kind lane,
+                         const uint8_t *pixels, const akin_span *texts,
+                         size_t n, float *out, akin_status *failed,
+                         akin_error *err);
+
+/* Decodes and prepares one picture. pixels: (S, S, 3). picture: NULL or filled,
+ * the caller clears it. */
+akin_status akin__decode(akin__model *model, akin_span bytes, uint8_t *pixels,
+                         akin_picture *picture, akin_error *err);
+
+/* Embeds one text for a query, through the cache. out: (dim). */
+akin_status akin__embed_query_text(akin__model *model, akin_span text,
+                                   float *out, akin_error *err);
+/* Embeds one picture for a query; known bytes are not encoded again. */
+akin_status akin__embed_query_picture(akin__model *model, akin_span bytes,
+                                      float *out, akin_error *err);
+
+/* ---- cache of text embeddings (cache.c) ------------------------------------ */
+
+typedef struct akin__cache akin__cache;
+/* capacity in entries; 0: a cache that holds nothing. */
+akin_status akin__cache_open(size_t capacity, akin__cache **out,
+                             akin_error *err);
+void akin__cache_close(akin__cache *cache);
+/* key: any bytes. true: out (dim) was filled. */
+bool akin__cache_get(akin__cache *cache, akin_span key, float *out, size_t dim);
+/* Best effort; forgets the entry used longest ago. */
+void akin__cache_put(akin__cache *cache, akin_span key, const float *vector,
+                     size_t dim);
+
+/* ---- filters (filter.c, select.c) ------------------------------------------ */
+
+/* A parsed expression; clear frees. */
+typedef struct {
+    akin_predicate predicate;
+    akin_predicate_node *nodes;
+    size_t capacity;
+    char *text; /* names and unescaped strings */
+} akin__expression;
+
+akin_status akin__filter_parse(akin_filter filter, akin__expression *out,
+                               akin_error *err);
+void akin__expression_clear(akin__expression *expression);
+
+/* The items that pass a filter, as of one version of the collection. */
+typedef struct akin__selection {
+    akin_selector selector;
+    atomic_uint refs;
+    uint64_t version;
+    bool missing_is_false;
+    char *text;
+    uint64_t used; /* clock of the last use */
+} akin__selection;
+
+#define AKIN__SELECTIONS 32 /* kept per collection */
+
+struct akin__collection;
+/* From the cache or from storage. Release when done. */
+akin_status akin__select(struct akin__collection *c, akin_filter filter,
+                         akin__selection **out, akin_error *err);
+void akin__selection_release(akin__selection *selection); /* no-op on NULL */
+
+/* ---- collections (collection.c, view.c) ------------------------------------- */
+
+typedef struct {
+    atomic_uint refs;
+    uint8_t fingerprint[AKIN_HASH_BYTES]; /* zero: raw vectors, no model */
+    char hex[2 * AKIN_HASH_BYTES + 1];
+    bool raw;
+    uint32_t dim;
+    char *model_dir; /* NULL when raw */
+    char *dir;       /* of the generations; NULL: in memory */
+    akin_index *index[AKIN_SPACES];
+    pthread_mutex_t apply; /* held while changes go from storage to index */
+    _Atomic uint64_t applied[AKIN_SPACES]; /* storage seq that is in there */
+} akin__view;
+
+typedef struct akin__collection {
+    struct akin__collection *next;
+    akin_engine *engine;
+    atomic_uint refs;
+    uint32_t num;
+    char name[AKIN_NAME_BYTES + 1];
+
+    pthread_mutex_t lock; /* all below */
+    pthread_cond_t calm;  /* writers became 0, or frozen became false */
+    akin__view *view;
+    uint32_t writers; /* puts between reading the model and their commit */
+    bool frozen;      /* a change of model waits for writers to leave */
+    bool dropped;
+    _Atomic uint64_t version; /* grows after each commit; for caches */
+    akin__selection *selections[AKIN__SELECTIONS];
+    uint64_t clock;
+} akin__collection;
+
+akin_status akin__collections_open(akin_engine *engine, akin_error *err);
+void akin__collections_close(akin_engine *engine);
+
+/* Finds and holds. AKIN_NOT_FOUND. */
+akin_status akin__collection_find(akin_engine *engine, const char *name,
+                                  akin__collection **out, akin_error *err);
+void akin__collection_hold(akin__collection *c);
+void akin__collection_release(akin__collection *c); /* no-op on NULL */
+/* All of them, held; *out for akin__collections_release. */
+akin_status akin__collections_all(akin_engine *engine, akin__collection ***out,
+                                  size_t *n, akin_error *err);
+void akin__collections_release(akin__collection **all, size_t n);
+
+/* Between enter and leave the collection's model stays what it is. Enter fails
+ * with AKIN_NOT_FOUND when it was dropped meanwhile. */
+akin_status akin__write_enter(akin__collection *c, akin_error *err);
+void akin__write_leave(akin__collection *c);
+void akin__freeze(akin__collection *c); /* waits until no writer is inside */
+void akin__thaw(akin__collection *c);
+
+/* After a commit: brings the indexes up to the store, so that the next query
+ * sees it. */
+akin_status akin__publish(akin__collection *c, akin_error *err);
+
+/* Opens the indexes of the collection's current model and catches up with the
+ * store; wipe: from nothing. */
+akin_status akin__view_open(akin_engine *engine, const akin_collection *from,
+                            bool wipe, akin__view **out, akin_error *err);
+akin__view *akin__view_hold(akin__collection *c);
+void akin__view_release(akin__view *view);
+/* Makes `view` the collection's; the old one goes with its last user. */
+void akin__view_swap(akin__collection *c, akin__view *view);
+/* Applies what the store has and the indexes have not. */
+akin_status akin__view_catch_up(akin__collection *c, akin__view *view,
+                                akin_error *err);
+/* The model that made the view's vectors: the engine's own if its fingerprint
+ * is that one, else from where the collection says. AKIN_UNSUPPORTED,
+ * AKIN_WRONG_MODEL. */
+akin_status akin__view_model(akin_engine *engine, const akin__view *view,
+                             akin__model **out, akin_error *err);
+
+/* Writes a new generation of one space and lets storage forget what it covers.
+ */
+akin_status akin__space_build(akin__collection *c, akin__view *view,
+                              akin_space space, bool retrain,
+                              akin_build_progress *progress, void *user,
+                              akin_build_report *report, akin_error *err);
+
+/* ---- the put pipeline (prepare.c, pipeline.c) -------------------------------- */
+
+/* Stored of each picture, for finding copies of it: the 4 words of
+ * akin_picture_hashes.whole, the 4 of trimmed, and detail. */
+#define AKIN__PHASHES 9
+
+/* One item on its way. `in` points into memory of the caller, or into
+ * `memory`. */
+typedef struct {
+    akin_item_input in;
+    const char *file; /* the picture is read from here, unless it is unchanged;
+                         NULL: in.picture */
+    int64_t file_mtime_ns, file_size;
+    bool describe; /* file: attributes say path, size, format ... and are merged
+                      into those that are there; captions by caption_from */
+    akin_caption_from caption_from;
+    bool force;        /* do not trust time and size */
+    const char *label; /* for the list of failures */
+    char *memory[2]; /* freed with the chunk; in, file, label may point here */
+
+    /* from here on made by the pipeline */
+    uint8_t *bytes;     /* of file */
+    akin_item existing; /* as stored, {0}: new */
+    bool stored;        /* existing is filled */
+    bool known_file;    /* file has the time and size it had */
+    bool new_picture;   /* hash ... thumb are filled */
+    uint8_t hash[AKIN_HASH_BYTES];
+    uint8_t pixel_hash[AKIN_HASH_BYTES];
+    uint64_t phashes[AKIN__PHASHES];
+    uint32_t width, height;
+    char format[8];
+    akin_buf thumb;
+    char *made_caption, *made_attributes;
+    size_t pixel_row; /* in chunk.pixels; SIZE_MAX: nothing to encode */
+    bool encode_caption;
+    bool has_image, has_caption; /* the half rows below are filled */
+    float norm;
+    akin_put_result result;
+    bool skip; /* unchanged, known before storing */
+} akin__work;
+
+/* Items that are decoded, encoded and stored together. */
+typedef struct akin__chunk {
+    akin__work *works;
+    size_t n, capacity;
+    akin__collection *collection;
+    akin__view *view;
+    akin__model *model; /* NULL: none, and none needed */
+    bool replace;
+    bool entered;    /* akin__write_enter was called */
+    uint8_t *pixels; /* (rows, S, S, 3) */
+    atomic_size_t rows;
+    uint16_t *halves;   /* (n, 2, dim): image, caption */
+    akin_status status; /* of the store step as a whole */
+    akin_error error;
+    uint64_t bytes; /* read, for progress */
+} akin__chunk;
+
+akin_status akin__chunk_open(size_t capacity, akin__chunk **out,
+                             akin_error *err);
+void akin__chunk_close(akin__chunk *chunk);
+
+/* The three steps. Failures of single items go into their results. */
+akin_status akin__chunk_prepare(akin__chunk *chunk, akin_error *err);
+akin_status akin__chunk_encode(akin__chunk *chunk, akin_error *err);
+akin_status akin__chunk_store(akin__chunk *chunk, akin_error *err);
+
+/* Where chunks come from and go to. next fills an empty chunk (at most
+ * capacity works) from the calling thread; 0 works: the end. done is called
+ * from one other thread, in order, after the chunk is stored. stop, if it turns
+ * true, ends early: chunks not yet encoded are dropped. */
+typedef struct {
+    akin__collection *collection;
+    size_t batch;
+    bool replace;
+    akin_status (*next)(void *user, akin__chunk *chunk, akin_error *err);
+    void (*done)(void *user, akin__chunk *chunk);
+    void *user;
+    atomic_bool *stop; /* may be NULL */
+} akin__flow;
+
+akin_status akin__flow_run(const akin__flow *flow, akin_error *err);
+
+/* ---- reading sources (walk.c, catalogue.c, svgmeta.c) ------------------------ */
+
+typedef struct {
+    char *path;     /* absolute, or the path as given when it is a file */
+    const char *id; /* tail of path */
+    int64_t mtime_ns, size;
+} akin__file;
+
+typedef struct {
+    akin__file *files;
+    size_t n, capacity;
+    akin_failure *failures; /* folders that could not be read */
+    size_t nfailures, failure_capacity;
+} akin__files;
+
+void akin__files_clear(akin__files *files);
+/* Appends the pictures under a folder, sorted by name within each. tick is
+ * called now and then; false stops (AKIN_CANCELLED). */
+akin_status akin__walk(const char *folder, const akin_ingest *options,
+                       bool (*tick)(void *user, size_t found), void *user,
+                       akin__files *out, akin_error *err);
+/* Removes a folder and everything in it; no error when it is not there. */
+akin_status akin__remove_tree(const char *path, akin_error *err);
+
+typedef struct akin__catalogue akin__catalogue;
+
+typedef struct {
+    char *memory; /* akin_free */
+    uint64_t line;
+    akin_span id, image, caption, attributes;
+    float *vector; /* inside memory; NULL: none */
+    uint32_t dim;
+} akin__row;
+
+bool akin__is_catalogue(const char *path); /* by its extension */
+akin_status akin__catalogue_open(const char *path, akin__catalogue **out,
+                                 akin_error *err);
+void akin__catalogue_close(akin__catalogue *catalogue);
+/* The next row; AKIN_NOT_FOUND at the end; AKIN_BAD_DATA for a bad row, after
+ * which the next call goes on (row->line says which). */
+akin_status akin__catalogue_next(akin__catalogue *catalogue, akin__row *row,
+                                 akin_error *err);
+uint64_t akin__catalogue_bytes(const akin__catalogue *catalogue,
+                               uint64_t *total); /* read so far */
+
+/* "title, keyword, keyword" from an SVG's Dublin Core metadata; NULL when it
+ * has none or is not sound. For akin_free. */
+char *akin__svg_caption(akin_span bytes);
+/* "red_shoe-01.jpg" to "red shoe 01"; NULL when out of memory. */
+char *akin__filename_caption(const char *path);
+
+/* ---- fusion (fuse.c) --------------------------------------------------------- */
+
+typedef struct {
+    const uint64_t *labels; /* best first */
+    size_t n;
+    double weight;
+} akin__ranking;
+
+typedef struct {
+    uint64_t label;
+    double score; /* 0..1 */
+} akin__fused;
+
+/* Reciprocal rank fusion. out: room for all labels together; sorted, best
+ * first. */
+akin_status akin__fuse(const akin__ranking *rankings, size_t n,
+                       akin__fused *out, size_t *nout, akin_error *err);
+
+/* ---- report helpers (report.c) -------------------------------------------------- */
+
+/* Progress with a sliding rate. A thread of its own calls the caller's function
+ * ten times a second, however long the work is silent. Counters: any thread. */
+typedef struct {
+    const akin_engine *engine;
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    pthread_t ticker;
+    bool ticking, over;
+    akin_report report;
+    akin_progress_call *call;
+    void *user;
+    uint64_t started_ns;
+    struct {
+        uint64_t ns, done;
+    } past[16];
+    unsigned at;
+    atomic_bool stop;
+} akin__meter;
+
+akin_status akin__meter_open(akin__meter *meter, const akin_engine *engine,
+                             akin_progress_call *call, void *user,
+                             akin_error *err);
+void akin__meter_phase(akin__meter *meter, const char *phase);
+void akin__meter_add(akin__meter *meter, const akin_progress *delta);
+void akin__meter_total(akin__meter *meter, uint64_t total);
+void akin__meter_set(akin__meter *meter, uint64_t done, uint64_t total);
+void akin__meter_failure(akin__meter *meter, const char *what,
+                         const char *message);
+bool akin__meter_stopped(akin__meter *meter);
+akin_status akin__report_copy(const akin_report *from, akin_report *out,
+                              akin_error *err);
+/* A copy of how it stands now. */
+akin_status akin__meter_copy(akin__meter *meter, akin_report *out,
+                             akin_error *err);
+/* Calls once more and hands the report over (out NULL: frees it). */
+void akin__meter_close(akin__meter *meter, akin_report *out);
+
+/* ---- long work (ingest.c, reindex.c) --------------------------------------------- */
+
+akin_status akin__ingest(akin_engine *engine, const char *collection,
+                         const akin_ingest *source, akin__meter *meter,
+                         akin_error *err);
+akin_status akin__rebuild(akin_engine *engine, const char *collection,
+                          akin__meter *meter, akin_error *err);
+akin_status akin__reindex(akin_engine *engine, const char *collection,
+                          const char *model_dir, akin__meter *meter,
+                          akin_error *err);
+
+/* ---- jobs (jobs.c) ------------------------------------------------------------ */
+
+typedef struct akin__jobs akin__jobs;
+akin_status akin__jobs_open(akin_engine *engine, akin__jobs **out,
+                            akin_error *err);
+void akin__jobs_close(akin__jobs *jobs); /* cancels, waits */
+uint32_t akin__jobs_running(akin__jobs *jobs);
+/* Cancels and waits for those of one collection. */
+void akin__jobs_cancel_collection(akin__jobs *jobs, const char *collection);
+
+/* ---- the engine ------------------------------------------------------------------ */
+
+typedef struct {
+    atomic_uint_fast64_t queries, query_ns, puts, put_items, decoded, decode_ns,
+        batches, batch_items, batch_ns, text_hits, text_misses, filter_hits,
+        filter_misses;
+} akin__counters;
+
+struct akin_engine {
+    akin_config *config, *own_config;
+    bool read_only;
+    char *data_dir, *index_dir;
+    char *model_dir; /* NULL: none */
+    akin_storage *storage;
+    akin_pool *decoders;
+    akin__cache *texts;
+    akin__jobs *jobs;
+    akin__counters counters;
+
+    pthread_mutex_t lock; /* models, collections */
+    akin__model *models;
+    akin__collection *collections;
+
+    pthread_t maintenance;
+    bool maintained;
+    pthread_mutex_t wake_lock;
+    pthread_cond_t wake;
+    bool closing;
+    atomic_bool stop; /* ends long work */
+};
+
+akin_status akin__writable(const akin_engine *engine, akin_error *err);
+akin_status akin__nomem(akin_error *err);
+/* Whole and well-formed UTF-8 without NUL. */
+bool akin__is_utf8(akin_span text);
+akin_status akin__check_id(akin_span id, akin_error *err);
+uint32_t akin__threads(const akin_engine *engine);
+bool akin__span_equal(akin_span a, akin_span b);
+
+#endif

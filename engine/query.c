@@ -1,0 +1,577 @@
+/* One question, start to end: terms to query vectors, filter to selection,
+ * search (one space, or three rankings fused), then the items themselves.
+ *
+ * Each space has a query vector of its own, the weighted sum of the terms: a
+ * text or picture is the same vector in both, a stored item is its picture's
+ * vector among pictures and its caption's among captions. */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct {
+    akin_engine *engine;
+    akin__collection *c;
+    akin__view *view;
+    const akin_query *query;
+    uint64_t deadline_ns; /* 0: none */
+
+    float *vectors[AKIN_SPACES]; /* (dim) each */
+    akin_buf words;              /* of text terms that pull */
+    bool any_text, all_text;
+    uint64_t self[AKIN_QUERY_MAX_TERMS]; /* numbers of ITEM terms */
+    size_t nself;
+    akin__selection *selection;
+    bool spaces[AKIN_SPACES], fused; /* the plan */
+
+    akin__fused *hits; /* best first */
+    float *cosines;    /* (nhits), of the space searched; NULL: fused */
+    size_t nhits;
+} asking;
+
+static akin_status check_time(const asking *a, akin_error *err)
+{
+    return a->deadline_ns && akin_mono_ns() > a->deadline_ns
+               ? akin_fail(err, AKIN_TIMEOUT, "the query took more than %u ms",
+                           a->query->timeout_ms)
+               : AKIN_OK;
+}
+
+static bool is_self(const asking *a, uint64_t label)
+{
+    for (size_t i = 0; i < a->nself && !a->query->include_self; i++)
+        if (a->self[i] == label) return true;
+    return false;
+}
+
+/* ---- terms to vectors ----------------------------------------------------------------- */
+
+static void add_term(asking *a, int space, const float *vector, float weight)
+{
+    for (uint32_t i = 0; i < a->view->dim; i++)
+        a->vectors[space][i] += weight * vector[i];
+}
+
+static akin_status item_term(asking *a, const akin_query_term *term,
+                             float *vector, akin_error *err)
+{
+    uint32_t dim = a->view->dim;
+    akin_item item = {0};
+    akin_status rc = akin__check_id(term->data, err);
+    if (!rc)
+        rc = akin_storage_get(a->engine->storage, a->c->num, term->data,
+                              AKIN_WITH_VECTORS, &item, err);
+    if (rc == AKIN_NOT_FOUND)
+        return akin_fail(err, AKIN_NOT_FOUND, "no item \"%.*s\"",
+                         (int)(term->data.size < 200 ? term->data.size : 200),
+                         (const char *)term->data.data);
+    if (rc) return rc;
+
+    a->self[a->nself++] = item.num;
+    for (int space = 0; space < AKIN_SPACES && !rc; space++) {
+        const akin_vector *v = &item.vectors[space];
+        if (!v->data) v = &item.vectors[1 - space];
+        if (!v->data || v->dim != dim) {
+            rc = akin_fail(err, AKIN_NOT_FOUND,
+                           "item \"%s\" has no vector of the current model",
+                           (const char *)item.id.data);
+            break;
+        }
+        akin_float_from_half(vector, v->data, dim);
+        add_term(a, space, vector, term->weight);
+    }
+    akin_item_clear(&item);
+    return rc;
+}
+
+static akin_status given_vector(const asking *a, const akin_query_term *term,
+                                float *vector, akin_error *err)
+{
+    if (term->dim != a->view->dim)
+        return akin_fail(err, AKIN_INVALID, "expected %u dimensions, got %u",
+                         a->view->dim, term->dim);
+    memcpy(vector, term->vector, term->dim * sizeof *vector);
+    return akin_normalize(vector, term->dim)
+               ? AKIN_OK
+               : akin_fail(err, AKIN_INVALID,
+                           "the query vector is zero or not finite");
+}
+
+static akin_status resolve_term(asking *a, const akin_query_term *term,
+                                float *vector, akin_error *err)
+{
+    akin__model *model;
+    akin_status rc = AKIN_OK;
+
+    if (!isfinite(term->weight) || term->weight == 0)
+        return akin_fail(err, AKIN_INVALID,
+                         "a term's weight must be a number other than 0");
+    a->all_text &= term->kind == AKIN_TERM_TEXT;
+    a->any_text |= term->kind == AKIN_TERM_TEXT;
+    switch (term->kind) {
+    case AKIN_TERM_ITEM: return item_term(a, term, vector, err);
+    case AKIN_TERM_VECTOR: rc = given_vector(a, term, vector, err); break;
+    case AKIN_TERM_TEXT:
+    case AKIN_TERM_PICTURE:
+        rc = akin__view_model(a->engine, a->view, &model, err);
+        if (!rc)
+            rc =
+                term->kind == AKIN_TERM_TEXT
+                    ? akin__embed_query_text(model, term->data, vector, err)
+                    : akin__embed_query_picture(model, term->data, vector, err);
+        break;
+    default: return akin_fail(err, AKIN_INVALID, "no such kind of term");
+    }
+    if (rc) return rc;
+    if (term->kind == AKIN_TERM_TEXT && term->weight > 0) {
+        akin_buf_append(&a->words, term->data.data, term->data.size);
+        akin_buf_text(&a->words, " ");
+    }
+    for (int space = 0; space < AKIN_SPACES; space++)
+        add_term(a, space, vector, term->weight);
+    return AKIN_OK;
+}
+
+static akin_status resolve(asking *a, akin_error *err)
+{
+    uint32_t dim = a->view->dim;
+    akin_status rc = AKIN_OK;
+    float *vector = akin_calloc(dim, sizeof *vector);
+
+    for (int space = 0; space < AKIN_SPACES; space++) {
+        a->vectors[space] = akin_calloc(dim, sizeof **a->vectors);
+        if (!a->vectors[space]) rc = akin__nomem(err);
+    }
+    if (!vector) rc = akin__nomem(err);
+    a->all_text = true;
+    for (size_t i = 0; i < a->query->nterms && !rc; i++)
+        rc = resolve_term(a, &a->query->terms[i], vector, err);
+    akin_free(vector);
+    for (int space = 0; space < AKIN_SPACES && !rc; space++)
+        if (!akin_normalize(a->vectors[space], dim))
+            rc = akin_fail(err, AKIN_INVALID,
+                           "the terms cancel out: no direction is left");
+    return rc;
+}
+
+/* ---- plan --------------------------------------------------------------------------------- */
+
+static uint64_t live(const akin__view *view, akin_space space)
+{
+    akin_index_stats stats;
+    akin_index_get_stats(view->index[space], &stats);
+    return stats.live;
+}
+
+static void plan(asking *a)
+{
+    bool images = live(a->view, AKIN_SPACE_IMAGE) > 0;
+    bool captions = live(a->view, AKIN_SPACE_CAPTION) > 0;
+
+    switch (a->query->space) {
+    case AKIN_QUERY_IMAGE: a->spaces[AKIN_SPACE_IMAGE] = true; break;
+    case AKIN_QUERY_CAPTION: a->spaces[AKIN_SPACE_CAPTION] = true; break;
+    case AKIN_QUERY_BOTH: a->fused = true; break;
+    case AKIN_QUERY_AUTO:
+        a->fused = a->all_text && captions;
+        a->spaces[images ? AKIN_SPACE_IMAGE : AKIN_SPACE_CAPTION] = !a->fused;
+        break;
+    }
+    if (!a->fused) return;
+    a->spaces[AKIN_SPACE_IMAGE] = images;
+    a->spaces[AKIN_SPACE_CAPTION] = captions;
+}
+
+/* ---- rankings --------------------------------------------------------------------------------- */
+
+/* The best `want` of one space, without the items asked about. labels and
+ * cosines: (want + nself). */
+static akin_status search_space(asking *a, akin_space space, size_t want,
+                                uint64_t *labels, float *cosines, size_t *n,
+                                bool *exact, akin_error *err)
+{
+    const akin_query *q = a->query;
+    akin_search_params params = AKIN_SEARCH_DEFAULTS;
+    uint32_t nhits = 0;
+    bool is_exact = true;
+
+    params.k = (uint32_t)(want + a->nself);
+    if (params.k > AKIN_INDEX_MAX_K) params.k = AKIN_INDEX_MAX_K;
+    params.recall = q->recall;
+    params.nprobe = q->nprobe;
+    params.exact = q->exact;
+    if (!a->fused && q->has_min_score) params.min_cosine = q->min_score;
+    if (a->selection) params.selector = &a->selection->selector;
+    /* Words are far from the vectors of pictures, not from those of captions */
+    if (a->any_text && space == AKIN_SPACE_IMAGE) params.kind = AKIN_QUERY_TEXT;
+
+    akin_hit *hits = akin_calloc(params.k, sizeof *hits);
+    if (!hits) return akin__nomem(err);
+    akin_status rc =
+        akin_index_search(a->view->index[space], a->vectors[space], 1, &params,
+                          hits, &nhits, &is_exact, err);
+    *n = 0;
+    for (uint32_t i = 0; i < nhits && !rc && *n < want; i++) {
+        if (is_self(a, hits[i].label)) continue;
+        labels[*n] = hits[i].label;
+        cosines[(*n)++] = hits[i].cosine;
+    }
+    *exact &= is_exact;
+    akin_free(hits);
+    return rc;
+}
+
+typedef struct {
+    asking *a;
+    uint64_t *labels;
+    size_t n, want;
+} text_list;
+
+static bool text_allowed(void *user, uint64_t num)
+{
+    const asking *a = user;
+    return !a->selection || akin_selector_has(&a->selection->selector, num);
+}
+
+static bool text_found(void *user, uint64_t num, double score)
+{
+    text_list *list = user;
+    (void)score;
+    if (!is_self(list->a, num)) list->labels[list->n++] = num;
+    return list->n < list->want;
+}
+
+static akin_status search_words(asking *a, size_t want, uint64_t *labels,
+                                size_t *n, akin_error *err)
+{
+    text_list list = {.a = a, .labels = labels, .want = want};
+    akin_span words = {a->words.data, a->words.size};
+    akin_status rc = AKIN_OK;
+    if (words.size)
+        rc = akin_storage_text_search(a->engine->storage, a->c->num, words,
+                                      (uint32_t)(want + a->nself), text_allowed,
+                                      a, text_found, &list, err);
+    *n = list.n;
+    return rc;
+}
+
+static akin_status search_one(asking *a, size_t want, bool *exact,
+                              akin_error *err)
+{
+    akin_space space =
+        a->spaces[AKIN_SPACE_IMAGE] ? AKIN_SPACE_IMAGE : AKIN_SPACE_CAPTION;
+    uint64_t *labels = akin_calloc(want, sizeof *labels);
+    a->cosines = akin_calloc(want, sizeof *a->cosines);
+    a->hits = akin_calloc(want, sizeof *a->hits);
+    akin_status rc =
+        labels && a->cosines && a->hits ? AKIN_OK : akin__nomem(err);
+    if (!rc)
+        rc = search_space(a, space, want, labels, a->cosines, &a->nhits, exact,
+                          err);
+    for (size_t i = 0; i < a->nhits && !rc; i++)
+        a->hits[i] = (akin__fused){labels[i], a->cosines[i]};
+    akin_free(labels);
+    return rc;
+}
+
+/* Rankings are cut at this depth: an item beyond it adds at most 1/61 of what
+ * the first one of a ranking does. */
+static size_t fusion_depth(size_t want)
+{
+    size_t depth = 4 * want > 200 ? 4 * want : 200;
+    return depth < AKIN_INDEX_MAX_K ? depth : AKIN_INDEX_MAX_K;
+}
+
+static akin_status search_fused(asking *a, size_t want, bool *exact,
+                                akin_error *err)
+{
+    static const char *const weights[] = {"fuse.image", "fuse.caption",
+                                          "fuse.text"};
+    enum { N = AKIN_SPACES + 1 };
+    size_t depth = fusion_depth(want);
+    akin__ranking rankings[N];
+    size_t used = 0;
+    akin_status rc = AKIN_OK;
+    uint64_t *labels = akin_calloc(N * depth, sizeof *labels);
+    float *cosines = akin_calloc(depth, sizeof *cosines);
+
+    a->hits = akin_calloc(N * depth, sizeof *a->hits);
+    if (!labels || !cosines || !a->hits) rc = akin__nomem(err);
+    for (int i = 0; i < N && !rc; i++) {
+        akin__ranking r = {.labels = labels + (size_t)i * depth};
+        uint64_t *to = labels + (size_t)i * depth;
+        r.weight = akin_config_real(a->engine->config, weights[i]);
+        if (i < AKIN_SPACES ? !a->spaces[i] : !a->words.size) continue;
+        if (r.weight <= 0) continue;
+        rc = i < AKIN_SPACES
+                 ? search_space(a, i, depth, to, cosines, &r.n, exact, err)
+                 : search_words(a, depth, to, &r.n, err);
+        rankings[used++] = r;
+    }
+    if (!rc && used) rc = akin__fuse(rankings, used, a->hits, &a->nhits, err);
+    if (!rc && a->query->has_min_score)
+        while (a->nhits && a->hits[a->nhits - 1].score < a->query->min_score)
+            a->nhits--;
+    akin_free(labels);
+    akin_free(cosines);
+    return rc;
+}
+
+/* ---- the items behind the hits ---------------------------------------------------------------- */
+
+typedef struct {
+    asking *a;
+    akin_results *out;
+    akin__fused *page;
+    void **blocks; /* one of each match: id, attributes, caption, vector */
+    akin_status rc;
+    akin_error *err;
+} fetching;
+
+static const char *put_text(char **at, akin_span text)
+{
+    if (!text.data) return NULL;
+    char *copy = *at;
+    memcpy(copy, text.data, text.size);
+    copy[text.size] = 0;
+    *at += text.size + 1;
+    return copy;
+}
+
+static bool fetch_one(void *user, size_t at, const akin_item *item)
+{
+    fetching *f = user;
+    const akin_query *q = f->a->query;
+    akin_span attributes = {0}, caption = {0};
+    const akin_vector *v = NULL;
+    size_t floats = 0;
+
+    if (q->with_attributes) attributes = item->attributes;
+    if (q->with_captions) caption = item->caption;
+    if (q->with_vectors) {
+        bool captions_only = !f->a->spaces[AKIN_SPACE_IMAGE];
+        v = &item->vectors[captions_only];
+        if (!v->data && f->a->fused) v = &item->vectors[!captions_only];
+        if (v->data && v->dim == f->out->dim) floats = v->dim;
+    }
+    uint8_t *block = akin_alloc(floats * sizeof(float) + item->id.size +
+                                attributes.size + caption.size + 3);
+    if (!block) {
+        f->rc = akin__nomem(f->err);
+        return false;
+    }
+    akin_match *m = &f->out->matches[f->out->n];
+    f->blocks[f->out->n++] = block;
+    if (floats) {
+        akin_float_from_half((float *)(void *)block, v->data, floats);
+        m->vector = (const float *)(const void *)block;
+    }
+    char *text = (char *)block + floats * sizeof(float);
+    m->id = put_text(&text, item->id);
+    m->attributes = put_text(&text, attributes);
+    m->match_caption = put_text(&text, caption);
+    m->score = (float)f->page[at].score;
+    f->page[f->out->n - 1] = f->page[at]; /* the page without what is gone */
+    return true;
+}
+
+static akin_status fill_cosines(asking *a, akin_results *out,
+                                const akin__fused *page, akin_error *err)
+{
+    uint64_t *labels = akin_calloc(out->n + 1, sizeof *labels);
+    float *cosines = akin_calloc(out->n + 1, sizeof *cosines);
+    akin_status rc = labels && cosines ? AKIN_OK : akin__nomem(err);
+
+    for (size_t i = 0; i < out->n && !rc; i++) {
+        labels[i] = page[i].label;
+        out->matches[i].image = out->matches[i].caption = NAN;
+    }
+    for (int space = 0; space < AKIN_SPACES && !rc && out->n; space++) {
+        if (!a->spaces[space]) continue;
+        rc = akin_index_cosines(a->view->index[space], a->vectors[space],
+                                labels, out->n, cosines, err);
+        for (size_t i = 0; i < out->n && !rc; i++)
+            *(space == AKIN_SPACE_IMAGE ? &out->matches[i].image
+                                        : &out->matches[i].caption) =
+                cosines[i];
+    }
+    akin_free(labels);
+    akin_free(cosines);
+    return rc;
+}
+
+static akin_status fetch(asking *a, akin_results *out, akin_error *err)
+{
+    const akin_query *q = a->query;
+    size_t skip = q->offset < a->nhits ? q->offset : a->nhits;
+    size_t n = a->nhits - skip < q->k ? a->nhits - skip : q->k;
+    uint32_t with = (q->with_vectors ? AKIN_WITH_VECTORS : 0) |
+                    (q->with_captions ? AKIN_WITH_CAPTION : 0);
+    uint64_t *nums = akin_calloc(n + 1, sizeof *nums);
+    fetching f = {.a = a, .out = out, .page = a->hits + skip, .err = err};
+
+    out->matches = akin_calloc(n + 1, sizeof *out->matches);
+    out->memory = f.blocks = akin_calloc(n + 1, sizeof *f.blocks);
+    akin_status rc =
+        nums && out->matches && f.blocks ? AKIN_OK : akin__nomem(err);
+    for (size_t i = 0; i < n && !rc; i++)
+        nums[i] = f.page[i].label;
+    if (!rc && n)
+        rc = akin_storage_get_many(a->engine->storage, a->c->num, nums, n, with,
+                                   fetch_one, &f, err);
+    if (!rc) rc = f.rc;
+    if (!rc) rc = fill_cosines(a, out, f.page, err);
+    akin_free(nums);
+    return rc;
+}
+
+void akin_results_clear(akin_results *results)
+{
+    void **blocks = results->memory;
+    for (size_t i = 0; i < results->n && blocks; i++)
+        akin_free(blocks[i]);
+    akin_free(blocks);
+    akin_free(results->matches);
+    memset(results, 0, sizeof *results);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+static akin_status check_query(const akin_query *q, akin_error *err)
+{
+    if (q->k < 1 || q->k > AKIN_QUERY_MAX_K ||
+        q->offset > AKIN_QUERY_MAX_K - q->k)
+        return akin_fail(err, AKIN_INVALID,
+                         "expected k from 1 and k + offset up to %d, got %u + "
+                         "%u",
+                         AKIN_QUERY_MAX_K, q->k, q->offset);
+    if (q->nterms < 1 || q->nterms > AKIN_QUERY_MAX_TERMS)
+        return akin_fail(err, AKIN_INVALID, "expected 1 to %d terms, got %zu",
+                         AKIN_QUERY_MAX_TERMS, q->nterms);
+    if (!(q->recall >= 0 && q->recall <= 1))
+        return akin_fail(err, AKIN_INVALID, "expected a recall of 0 to 1");
+    return AKIN_OK;
+}
+
+static uint64_t lap(uint64_t *since)
+{
+    uint64_t now = akin_mono_ns(), passed = now - *since;
+    *since = now;
+    return passed;
+}
+
+static akin_status ask(asking *a, akin_results *out, akin_error *err)
+{
+    const akin_query *q = a->query;
+    size_t want = (size_t)q->k + q->offset;
+    uint64_t clock = akin_mono_ns();
+    akin_status rc = resolve(a, err);
+
+    out->embed_ns = lap(&clock);
+    out->dim = a->view->dim;
+    if (!rc) rc = check_time(a, err);
+    if (!rc && q->filter.text.size)
+        rc = akin__select(a->c, q->filter, &a->selection, err);
+    out->filter_ns = lap(&clock);
+    if (!rc) rc = check_time(a, err);
+    if (rc) return rc;
+
+    plan(a);
+    out->exact = true;
+    out->fused = a->fused;
+    if (a->selection)
+        out->considered = a->selection->selector.count;
+    else
+        for (int space = 0; space < AKIN_SPACES; space++)
+            if (a->spaces[space] && live(a->view, space) > out->considered)
+                out->considered = live(a->view, space);
+    rc = a->fused ? search_fused(a, want, &out->exact, err)
+                  : search_one(a, want, &out->exact, err);
+    out->search_ns = lap(&clock);
+    if (!rc) rc = check_time(a, err);
+    if (!rc) rc = fetch(a, out, err);
+    out->fetch_ns = lap(&clock);
+    return rc;
+}
+
+akin_status akin_engine_search(akin_engine *engine, const char *collection,
+                               const akin_query *query, akin_results *out,
+                               akin_error *err)
+{
+    asking a = {.engine = engine, .query = query};
+    uint64_t started = akin_mono_ns();
+
+    memset(out, 0, sizeof *out);
+    if (query->timeout_ms)
+        a.deadline_ns = started + (uint64_t)query->timeout_ms * 1000000;
+    akin_status rc = check_query(query, err);
+    if (!rc) rc = akin__collection_find(engine, collection, &a.c, err);
+    if (rc) return rc;
+    a.view = akin__view_hold(a.c);
+    rc = ask(&a, out, err);
+    if (rc) akin_results_clear(out);
+
+    for (int space = 0; space < AKIN_SPACES; space++)
+        akin_free(a.vectors[space]);
+    akin_buf_clear(&a.words);
+    akin__selection_release(a.selection);
+    akin_free(a.hits);
+    akin_free(a.cosines);
+    akin__view_release(a.view);
+    akin__collection_release(a.c);
+    atomic_fetch_add(&engine->counters.queries, 1);
+    atomic_fetch_add(&engine->counters.query_ns, akin_mono_ns() - started);
+    return rc;
+}
+
+/* ---- embeddings for their own sake ------------------------------------------------------------- */
+
+static akin_status embed(akin_engine *engine, const char *collection,
+                         akin_span data, bool picture, float **out,
+                         uint32_t *dim, akin_error *err)
+{
+    akin__model *model = NULL;
+    akin__collection *c;
+    akin_status rc;
+
+    *out = NULL;
+    if (collection) {
+        rc = akin__collection_find(engine, collection, &c, err);
+        if (rc) return rc;
+        akin__view *view = akin__view_hold(c);
+        rc = akin__view_model(engine, view, &model, err);
+        akin__view_release(view);
+        akin__collection_release(c);
+    } else if (engine->model_dir) {
+        rc = akin__model_get(engine, engine->model_dir, &model, err);
+    } else {
+        rc = akin_fail(err, AKIN_UNSUPPORTED,
+                       "there is no model; name its directory with --model");
+    }
+    if (rc) return rc;
+    *dim = model->info->dim;
+    *out = akin_calloc(*dim, sizeof **out);
+    if (!*out) return akin__nomem(err);
+    rc = picture ? akin__embed_query_picture(model, data, *out, err)
+                 : akin__embed_query_text(model, data, *out, err);
+    if (rc) {
+        akin_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+akin_status akin_engine_embed_text(akin_engine *engine, const char *collection,
+                                   akin_span text, float **out, uint32_t *dim,
+                                   akin_error *err)
+{
+    return embed(engine, collection, text, false, out, dim, err);
+}
+
+akin_status akin_engine_embed_picture(akin_engine *engine,
+                                      const char *collection, akin_span bytes,
+                                      float **out, uint32_t *dim,
+                                      akin_error *err)
+{
+    return embed(engine, collection, bytes, true, out, dim, err);
+}

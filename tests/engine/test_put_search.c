@@ -1,0 +1,465 @@
+/* Put, search, get, remove: pictures, texts, vectors, ids. */
+#include "harness.h"
+
+static void pictures_are_found_by_text_picture_and_id(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"apple", "bicycle", "car", "cat",
+                                        "christmas_tree"};
+    enum { N = 5 };
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, STARTER);
+    akin_item_input items[N];
+    memset(items, 0, sizeof items);
+    akin_put_result results[N];
+    uint8_t *bytes[N];
+    size_t size;
+
+    for (int i = 0; i < N; i++) {
+        char path[512];
+        snprintf(path, sizeof path, AKIN_TESTS "/data/starter/%s.png",
+                 names[i]);
+        must(akin_file_read(path, 1 << 24, &bytes[i], &size, err));
+        items[i].id = akin_span_of(names[i]);
+        items[i].picture = (akin_span){bytes[i], size};
+    }
+    must(akin_engine_put(engine, "c", items, N,
+                         &(akin_put_options){.create = true}, results, err));
+    for (int i = 0; i < N; i++) {
+        if (results[i].status) fail_msg("%s: %s", names[i], results[i].message);
+        assert_int_equal(results[i].outcome, AKIN_PUT_ADDED);
+        assert_false(results[i].reused);
+    }
+    /* the same again: nothing written, nothing encoded */
+    must(akin_engine_put(engine, "c", items, N, NULL, results, err));
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(results[i].outcome, AKIN_PUT_UNCHANGED);
+        assert_true(results[i].reused);
+    }
+    akin_engine_stats stats;
+    akin_engine_get_stats(engine, &stats);
+    assert_int_equal(stats.encoder_items, N);
+    /* the same bytes under another id: no embedding either */
+    items[0].id = akin_span_of("another apple");
+    must(akin_engine_put(engine, "c", items, 1, NULL, results, err));
+    assert_int_equal(results[0].outcome, AKIN_PUT_ADDED);
+    assert_true(results[0].reused);
+
+    for (int i = 0; i < N; i++) { /* by picture: itself, cosine 1 */
+        akin_query_term term = {
+            .kind = AKIN_TERM_PICTURE, .weight = 1, .data = items[i].picture};
+        akin_query query = one_term(&term, 3);
+        akin_results found;
+        must(akin_engine_search(engine, "c", &query, &found, err));
+        assert_int_equal(found.n, 3);
+        assert_true(found.matches[0].score > 0.999f);
+        assert_true(found.exact && !found.fused);
+        assert_true(fabsf(found.matches[0].score - found.matches[0].image) <
+                    1e-6f);
+        assert_true(isnan(found.matches[0].caption));
+        akin_results_clear(&found);
+    }
+    akin_query_term term = item_term("apple"); /* by id: not itself */
+    akin_query query = one_term(&term, 10);
+    akin_results found;
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_int_equal(found.n, N);
+    assert_string_equal(found.matches[0].id, "another apple");
+    akin_results_clear(&found);
+    query.include_self = true;
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_int_equal(found.n, N + 1);
+    akin_results_clear(&found);
+
+    term = text_term("a bicycle");
+    query = one_term(&term, 6);
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_int_equal(found.n, 6);
+    assert_string_equal(found.matches[0].id, "bicycle");
+    akin_results_clear(&found);
+    /* asked again: from the cache */
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    akin_results_clear(&found);
+    akin_engine_get_stats(engine, &stats);
+    assert_int_equal(stats.text_cache_hits, 1);
+
+    akin_item_info info;
+    must(akin_engine_get(engine, "c", akin_span_of("cat"), &info, err));
+    assert_string_equal(info.id, "cat");
+    assert_true(info.has_image && !info.has_caption && info.width > 0);
+    assert_string_equal(info.format, "png");
+    assert_int_equal(strlen(info.hash), 64);
+    akin_item_info_clear(&info);
+    akin_buf thumb = {0};
+    must(akin_engine_thumbnail(engine, "c", akin_span_of("cat"), &thumb, err));
+    assert_true(thumb.size > 100);
+    akin_buf_clear(&thumb);
+
+    size_t removed;
+    akin_span gone[] = {akin_span_of("cat"), akin_span_of("no such item")};
+    must(akin_engine_remove(engine, "c", gone, 2, &removed, err));
+    assert_int_equal(removed, 1);
+    assert_int_equal(akin_engine_exists(engine, "c", gone[0], NULL),
+                     AKIN_NOT_FOUND);
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    for (size_t i = 0; i < found.n; i++)
+        assert_string_not_equal(found.matches[i].id, "cat");
+    akin_results_clear(&found);
+    must_be_clean(engine);
+
+    akin_engine_close(engine);
+    engine = open_engine(dir, STARTER); /* and after opening again */
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_int_equal(found.n, 5);
+    assert_string_equal(found.matches[0].id, "bicycle");
+    akin_results_clear(&found);
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    for (int i = 0; i < N; i++)
+        akin_free(bytes[i]);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+static void raw_vectors_need_no_model(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, NULL);
+    static const float vectors[3][3] = {{3, 0, 0}, {1, 1, 0}, {0, 0, -2}};
+    akin_item_input items[] = {
+        {.id = akin_span_of("a"), .vector = vectors[0], .dim = 3},
+        {.id = akin_span_of("b"), .vector = vectors[1], .dim = 3},
+        {.id = akin_span_of("c"),
+         .vector = vectors[2],
+         .dim = 3,
+         .attributes = akin_span_of("{\"n\": 1}")}};
+    akin_put_result results[3];
+    akin_error error;
+
+    must(akin_engine_put(engine, "raw", items, 3,
+                         &(akin_put_options){.create = true}, results, err));
+    float *vector, norm;
+    uint32_t dim;
+    must(akin_engine_vector(engine, "raw", akin_span_of("a"), AKIN_QUERY_AUTO,
+                            &vector, &dim, &norm, err));
+    assert_int_equal(dim, 3);
+    assert_true(fabsf(vector[0] - 1) < 1e-3f && fabsf(norm - 3) < 1e-3f);
+    akin_free(vector);
+
+    akin_query_term terms[] = {
+        {.kind = AKIN_TERM_VECTOR, .weight = 1, .vector = vectors[0], .dim = 3},
+        {.kind = AKIN_TERM_VECTOR,
+         .weight = -1,
+         .vector = vectors[1],
+         .dim = 3}};
+    akin_query query = {.terms = terms, .nterms = 1, .k = 10};
+    akin_results found;
+    query.with_attributes = query.with_vectors = true;
+    must(akin_engine_search(engine, "raw", &query, &found, err));
+    assert_int_equal(found.n, 3);
+    assert_string_equal(found.matches[0].id, "a");
+    assert_string_equal(found.matches[1].id, "b");
+    assert_true(fabsf(found.matches[1].score - 0.70710678f) < 1e-3f);
+    assert_string_equal(found.matches[2].attributes, "{\"n\": 1}");
+    assert_true(fabsf(found.matches[2].vector[2] + 1) < 1e-3f);
+    akin_results_clear(&found);
+
+    query.nterms = 2; /* a - b/|b|: b is pushed away */
+    must(akin_engine_search(engine, "raw", &query, &found, err));
+    assert_string_equal(found.matches[0].id, "a");
+    assert_true(found.matches[found.n - 1].score < 0);
+    akin_results_clear(&found);
+    terms[1].vector = vectors[0];
+    assert_int_equal(akin_engine_search(engine, "raw", &query, &found, &error),
+                     AKIN_INVALID); /* they cancel out */
+
+    akin_query_term text = text_term("a cat");
+    query = one_term(&text, 5);
+    assert_int_equal(akin_engine_search(engine, "raw", &query, &found, &error),
+                     AKIN_UNSUPPORTED);
+    items[0].dim = 2;
+    items[1].vector = (float[]){0, 0, 0};
+    must(akin_engine_put(engine, "raw", items, 3, NULL, results, err));
+    assert_int_equal(results[0].status, AKIN_INVALID);
+    assert_non_null(strstr(results[0].message, "expected 3 dimensions, got 2"));
+    assert_int_equal(results[1].status, AKIN_INVALID);
+    assert_int_equal(results[2].status, AKIN_OK);
+    assert_int_equal(results[2].outcome, AKIN_PUT_UNCHANGED);
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+/* An item with both spaces; captions decide what a text finds. */
+static void captions_are_fused_with_pictures_and_words(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, STARTER);
+    enum { N = 40 };
+    static uint8_t pictures[N][PICTURE_BYTES];
+    akin_item_input items[N];
+    memset(items, 0, sizeof items);
+    akin_put_result results[N];
+    char ids[N][16], captions[N][64];
+
+    for (unsigned i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof ids[i], "i%u", i);
+        snprintf(captions[i], sizeof captions[i], "plain thing number %u", i);
+        items[i].id = akin_span_of(ids[i]);
+        items[i].caption = akin_span_of(captions[i]);
+        items[i].picture.size =
+            make_picture(i + 1, pictures[i], sizeof pictures[i]);
+        items[i].picture.data = pictures[i];
+    }
+    items[7].caption = akin_span_of("zygote quux wombat");
+    must(akin_engine_put(engine, "c", items, N,
+                         &(akin_put_options){.create = true}, results, err));
+    for (unsigned i = 0; i < N; i++)
+        assert_int_equal(results[i].status, AKIN_OK);
+
+    akin_query_term term = text_term("wombat");
+    akin_query query = one_term(&term, 10);
+    akin_results found;
+    query.with_captions = true;
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_true(found.fused && found.exact);
+    assert_int_equal(found.n, 10);
+    assert_string_equal(found.matches[0].id, "i7");
+    assert_string_equal(found.matches[0].match_caption, "zygote quux wombat");
+    for (size_t i = 0; i < found.n; i++) {
+        const akin_match *m = &found.matches[i];
+        assert_true(m->score > 0 && m->score <= 1);
+        assert_true(m->image >= -1.01f && m->image <= 1.01f);
+        assert_true(m->caption >= -1.01f && m->caption <= 1.01f);
+        if (i) assert_true(m->score <= m[-1].score);
+    }
+    akin_results_clear(&found);
+
+    /* pages of a fused ranking join without gap or overlap */
+    query.k = 20;
+    akin_results all;
+    must(akin_engine_search(engine, "c", &query, &all, err));
+    query.k = 5;
+    query.offset = 5;
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_int_equal(found.n, 5);
+    for (size_t i = 0; i < found.n; i++)
+        assert_string_equal(found.matches[i].id, all.matches[i + 5].id);
+    akin_results_clear(&found);
+    akin_results_clear(&all);
+
+    query = one_term(&term, 3);
+    query.space = AKIN_QUERY_IMAGE;
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_false(found.fused);
+    assert_true(isnan(found.matches[0].caption));
+    akin_results_clear(&found);
+
+    /* a new caption drops the old one's vector and words */
+    akin_item_input change = {.id = akin_span_of("i7"),
+                              .caption = akin_span_of("nothing special")};
+    must(akin_engine_put(engine, "c", &change, 1, NULL, results, err));
+    assert_int_equal(results[0].outcome, AKIN_PUT_UPDATED);
+    query = one_term(&term, 1);
+    query.space = AKIN_QUERY_CAPTION;
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_true(found.n == 1);
+    akin_results_clear(&found);
+    akin_item_info info;
+    must(akin_engine_get(engine, "c", akin_span_of("i7"), &info, err));
+    assert_string_equal(info.caption, "nothing special");
+    assert_true(info.has_image && info.has_caption);
+    akin_item_info_clear(&info);
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+static void bad_items_fail_alone(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, STARTER);
+    static uint8_t good[PICTURE_BYTES];
+    size_t size = make_picture(1, good, sizeof good);
+    akin_item_input items[] = {
+        {.id = akin_span_of("good"), .picture = {good, size}},
+        {.id = akin_span_of("cut"), .picture = {good, 40}},
+        {.id = akin_span_of("text"), .picture = akin_span_of("not a picture")},
+        {.id = akin_span_of("empty"), .picture = {good, 0}},
+        {.id = {"", 0}, .picture = {good, size}},
+        {.id = akin_span_of("\xff\xfe"), .picture = {good, size}},
+        {.id = akin_span_of("json"), .attributes = akin_span_of("{\"a\":")},
+        {.id = akin_span_of("list"), .attributes = akin_span_of("[1]")},
+        {.id = akin_span_of("latin1"), .caption = akin_span_of("caf\xe9")},
+        {.id = akin_span_of("fine"), .caption = akin_span_of("caf\xc3\xa9")}};
+    enum { N = sizeof items / sizeof *items };
+    akin_put_result results[N];
+
+    must(akin_engine_put(engine, "c", items, N,
+                         &(akin_put_options){.create = true}, results, err));
+    for (int i = 0; i < N; i++) {
+        bool is_good = i == 0 || i == N - 1;
+        if (is_good == (results[i].status != AKIN_OK))
+            fail_msg("item %d: %s", i, results[i].message);
+        if (!is_good) {
+            assert_int_equal(results[i].outcome, AKIN_PUT_FAILED);
+            assert_true(strlen(results[i].message) > 5);
+        }
+    }
+    assert_int_equal(count_items(engine, "c"), 2);
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+static void lists_of_ids(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, NULL);
+    enum { N = 50 };
+    akin_item_input items[N];
+    memset(items, 0, sizeof items);
+    akin_put_result results[N];
+    char ids[N][16], attributes[N][32];
+    float vectors[N][2];
+
+    for (int i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof ids[i], "id%02d", i);
+        snprintf(attributes[i], sizeof attributes[i], "{\"n\":%d}", i);
+        vectors[i][0] = 1;
+        vectors[i][1] = (float)i;
+        items[i] = (akin_item_input){.id = akin_span_of(ids[i]),
+                                     .vector = vectors[i],
+                                     .dim = 2,
+                                     .attributes = akin_span_of(attributes[i])};
+    }
+    must(akin_engine_put(engine, "c", items, N,
+                         &(akin_put_options){.create = true}, results, err));
+
+    akin_ids found;
+    akin_range range = {.start = akin_span_of("id10"),
+                        .end = akin_span_of("id20"),
+                        .after_start = true};
+    must(akin_engine_range(engine, "c", &range, &found, err));
+    assert_int_equal(found.n, 10);
+    assert_string_equal(found.ids[0], "id11");
+    assert_string_equal(found.ids[9], "id20");
+    akin_ids_clear(&found);
+    range = (akin_range){.limit = 3, .filter.text = akin_span_of(".n >= 30")};
+    must(akin_engine_range(engine, "c", &range, &found, err));
+    assert_int_equal(found.n, 3);
+    assert_string_equal(found.ids[0], "id30");
+    akin_ids_clear(&found);
+    uint64_t n;
+    must(akin_engine_count(engine, "c", range.filter, &n, err));
+    assert_int_equal(n, 20);
+
+    must(akin_engine_random(engine, "c", 200, true, &found, err));
+    assert_int_equal(found.n, N);
+    bool seen[N] = {false};
+    for (size_t i = 0; i < found.n; i++) {
+        int at = (int)strtol(found.ids[i] + 2, NULL, 10);
+        assert_false(seen[at]);
+        seen[at] = true;
+    }
+    akin_ids_clear(&found);
+    must(akin_engine_random(engine, "c", 200, false, &found, err));
+    assert_int_equal(found.n, 200);
+    akin_ids_clear(&found);
+    must(akin_engine_random(engine, "c", 7, false, &found, err));
+    assert_int_equal(found.n, 7);
+    akin_ids_clear(&found);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+static void collections_come_and_go(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, NULL);
+    akin_error error;
+    akin_field fields[] = {{"price", AKIN_ATTRIBUTE_NUMBER},
+                           {"maker.city", AKIN_ATTRIBUTE_STRING}};
+    akin_collection_options options = {
+        .dim = 4, .fields = fields, .nfields = 2};
+
+    must(akin_engine_create(engine, "zwei", &options, err));
+    must(akin_engine_create(engine, "eins", &options, err));
+    assert_int_equal(akin_engine_create(engine, "eins", &options, &error),
+                     AKIN_EXISTS);
+    assert_int_equal(akin_engine_create(engine, "a/b", &options, &error),
+                     AKIN_INVALID);
+    assert_int_equal(akin_engine_create(engine, "", &options, &error),
+                     AKIN_INVALID);
+    assert_int_equal(akin_engine_create(engine, "none", NULL, &error),
+                     AKIN_UNSUPPORTED);
+    akin_collection_info *list;
+    size_t n;
+    must(akin_engine_list(engine, &list, &n, err));
+    assert_int_equal(n, 2);
+    assert_string_equal(list[0].name, "eins");
+    assert_int_equal(list[0].dim, 4);
+    assert_int_equal(list[0].nfields, 2);
+    assert_string_equal(list[0].fingerprint, "");
+    akin_free(list);
+
+    must(akin_engine_drop(engine, "eins", err));
+    assert_int_equal(akin_engine_drop(engine, "eins", &error), AKIN_NOT_FOUND);
+    must(akin_engine_create(engine, "eins", &options, err));
+    assert_int_equal(count_items(engine, "eins"), 0);
+    akin_engine_close(engine);
+    engine = open_engine(dir, NULL);
+    akin_collection_info info;
+    must(akin_engine_info(engine, "zwei", &info, err));
+    assert_int_equal(info.items, 0);
+    assert_string_equal(info.image.kind, "exact");
+
+    /* a reader beside the writer sees what is written */
+    akin_engine *reader = NULL;
+    akin_engine_options reading = {
+        .data_dir = dir, .model_dir = "", .read_only = true};
+    must(akin_engine_open(&reading, &reader, err));
+    akin_item_input item = {
+        .id = akin_span_of("x"), .vector = (float[]){1, 2, 3, 4}, .dim = 4};
+    akin_put_result result;
+    must(akin_engine_put(engine, "zwei", &item, 1, NULL, &result, err));
+    akin_query_term term = item_term("x");
+    akin_query query = one_term(&term, 1);
+    akin_results found;
+    query.include_self = true;
+    must(akin_engine_search(reader, "zwei", &query, &found, err));
+    assert_int_equal(found.n, 1);
+    akin_results_clear(&found);
+    assert_int_equal(
+        akin_engine_put(reader, "zwei", &item, 1, NULL, &result, &error),
+        AKIN_DENIED);
+    akin_engine_close(reader);
+    akin_engine *second = NULL;
+    reading.read_only = false;
+    assert_int_equal(akin_engine_open(&reading, &second, &error), AKIN_BUSY);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pictures_are_found_by_text_picture_and_id),
+        cmocka_unit_test(raw_vectors_need_no_model),
+        cmocka_unit_test(captions_are_fused_with_pictures_and_words),
+        cmocka_unit_test(bad_items_fail_alone),
+        cmocka_unit_test(lists_of_ids),
+        cmocka_unit_test(collections_come_and_go),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
