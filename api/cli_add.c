@@ -86,7 +86,7 @@ static void print_summary(akin_cli *cli, const redisReply *job)
 
 int akin_cli_add(akin_cli *cli)
 {
-    int64_t job;
+    int64_t job = 0;
     redisReply *end = NULL;
     if (!cli->argc)
         return akin_cli_usage(cli, "expected files, folders or catalogues");
