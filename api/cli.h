@@ -178,7 +178,8 @@ void akin_print_field(const akin_cli *cli, const char *name, const char *fmt,
 const char *akin_thousands(uint64_t n, char out[32]);
 const char *akin_byte_size(uint64_t n, char out[32]);
 const char *akin_when(int64_t ms, char out[32]); /* local date and time */
-/* {"a":1,"b":"x"} as "a=1 b=x"; text that is no object as it is. */
+/* {"a":1,"b":"x"} as "a=1  b=x", without what says only where the file is and
+ * how large; text that is no object as it is. */
 void akin_print_attributes(akin_buf *out, const char *json);
 /* Columns of a UTF-8 text on a terminal. */
 size_t akin_text_width(const char *text);

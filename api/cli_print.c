@@ -227,6 +227,16 @@ const char *akin_when(int64_t ms, char out[32])
     return out;
 }
 
+/* What `add` writes about every file; a table has no room for it. */
+static bool about_the_file(const char *key)
+{
+    static const char *const keys[] = {"path",   "folder", "width",   "height",
+                                       "format", "bytes",  "modified"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!strcmp(key, keys[i])) return true;
+    return false;
+}
+
 void akin_print_attributes(akin_buf *out, const char *json)
 {
     json_t *object = json_loads(json, 0, NULL), *value;
@@ -238,6 +248,7 @@ void akin_print_attributes(akin_buf *out, const char *json)
     }
     json_object_foreach(object, key, value)
     {
+        if (about_the_file(key)) continue;
         char *text = json_is_string(value)
                          ? NULL
                          : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT |
