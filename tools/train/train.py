@@ -18,9 +18,7 @@ import copy
 import json
 import math
 import os
-import queue
 import signal
-import threading
 import time
 from pathlib import Path
 
@@ -104,21 +102,17 @@ def to_device(x, dev):
     return {k: to_device(v, dev) for k, v in x.items()}
 
 
-class Feed:
-    """Batches made ahead by threads, in order."""
+class Steps(torch.utils.data.IterableDataset):
+    """Batches from one step on, in order; a process of its own makes them ahead."""
 
     def __init__(self, data, first):
-        self.data, self.out, self.stop = data, queue.Queue(3), False
-        threading.Thread(target=self._run, args=(first,), daemon=True).start()
+        self.data, self.first = data, first
 
-    def _run(self, step):
-        torch.set_num_threads(1)             # of this thread alone
-        while not self.stop:
-            self.out.put(self.data.batch(step))
+    def __iter__(self):
+        step = self.first
+        while True:
+            yield self.data.batch(step)
             step += 1
-
-    def get(self):
-        return self.out.get()
 
 
 class Run:
@@ -207,11 +201,12 @@ def main():
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, lambda *_: stopped.append(1))
     first, last = run.step, run.step + (a.decay or a.steps or 10 ** 9)
-    feed, saved, log, t0 = Feed(data, first), time.time(), [], time.time()
+    feed = iter(torch.utils.data.DataLoader(Steps(data, first), batch_size=None, num_workers=1, prefetch_factor=4))
+    saved, log, t0 = time.time(), [], time.time()
     while run.step < last and not stopped:
         done = (run.step - first) / a.decay if a.decay else 0
         rate = 1 - math.sqrt(done) if a.decay else min(1, (run.step + 1) / cfg["warmup_steps"])
-        batch = feed.get()
+        batch = next(feed)
         log.append(run.train_step(batch, rate, None if a.decay else cfg["keep_patches"], amp))
         now = time.time()
         run.seconds += now - t0
@@ -228,8 +223,6 @@ def main():
         write_model(run.net.state_dict(), cfg["shape"], tokenizer, a.out)
     elif not a.decay:
         run.save(a.run / "checkpoint.pt")
-    feed.stop = True
-    os._exit(0)                                      # the feeding thread may be waiting
 
 
 if __name__ == "__main__":
