@@ -148,7 +148,7 @@ akin_status akin_encoder_ids_raw(akin_encoder *encoder, const int32_t *ids,
 #define AKIN_PICTURE_MAX_PIXELS     (128u << 20) /* 12000 x 9000 fits */
 #define AKIN_PICTURE_MAX_SIDE       65500u
 #define AKIN_PICTURE_MAX_MS         20000u
-#define AKIN_PICTURE_SVG_SIDE       1024u /* longer side of a rendered drawing */
+#define AKIN_PICTURE_SVG_SIDE       1024u /* longer side of a drawing, about */
 #define AKIN_PICTURE_MAX_MODEL_SIDE 4096u /* of akin_picture_transform */
 
 /* Zero means the default everywhere. */

@@ -18,7 +18,6 @@
 
 #define STRIP          16u         /* rows a step; a JPEG's block of rows */
 #define MAX_SVG_BYTES  (64u << 20) /* unpacked text */
-#define MAX_SVG_UNITS  1e6
 #define MAX_JPEG_SCANS 200
 #define SHRINK_KEEP    2u /* see shrink_factor */
 
@@ -44,6 +43,14 @@ static void drop_log(const gchar *domain, GLogLevelFlags level,
     (void)user;
 }
 
+/* A drawing that claims to be larger than an int is noticed by its size. */
+static void drop_range_warning(const gchar *domain, GLogLevelFlags level,
+                               const gchar *message, gpointer user)
+{
+    if (strstr(message, "out of range for property") == NULL)
+        g_log_default_handler(domain, level, message, user);
+}
+
 static void *start_vips(void *unused)
 {
     (void)unused;
@@ -54,6 +61,8 @@ static void *start_vips(void *unused)
     g_log_set_handler(
         "VIPS", G_LOG_LEVEL_WARNING | G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_INFO,
         drop_log, NULL);
+    g_log_set_handler("GLib-GObject", G_LOG_LEVEL_WARNING, drop_range_warning,
+                      NULL);
     return GINT_TO_POINTER(1);
 }
 
@@ -195,41 +204,52 @@ static akin_status open_raster(job *j, uint32_t *width, uint32_t *height,
     return AKIN_OK;
 }
 
+/* The size that a drawing claims, in its own units. libvips gives 1 for a side
+ * that does not fit an int, so a side of 1 is looked at again through two lenses
+ * that make everything smaller. */
+static bool claimed_size(const job *j, double *width, double *height)
+{
+    double lens = 1.0;
+
+    *width = *height = 0;
+    for (; lens >= 1e-6; lens *= 1e-3) {
+        VipsImage *image = NULL;
+
+        if (open_image(j, 1, lens, &image)) break;
+        if (*width <= 1) *width = image->Xsize > 1 ? image->Xsize / lens : 1;
+        if (*height <= 1) *height = image->Ysize > 1 ? image->Ysize / lens : 1;
+        g_object_unref(image);
+        if (*width > 1 && *height > 1) break;
+    }
+    return *width >= 1 && *height >= 1;
+}
+
 /* A drawing has no pixels of its own: it is rendered so that its longer side is
  * AKIN_PICTURE_SVG_SIDE, or smaller if shrink_to asks for less. */
 static akin_status open_svg(job *j, uint32_t *width, uint32_t *height,
                             akin_error *err)
 {
-    double units = 1.0, w = 0, h = 0, scale, shorter, longer;
-    VipsImage *natural = NULL;
-    int side;
+    double w, h, scale, shorter, longer;
 
-    /* the header of a huge viewBox does not fit: look through a lens */
-    for (; units >= 1e-6; units *= 1e-3) {
-        if (open_image(j, 1, units, &natural)) continue;
-        w = vips_image_get_width(natural);
-        h = vips_image_get_height(natural);
-        g_object_unref(natural);
-        natural = NULL;
-        if (w >= 1 && h >= 1 && w <= MAX_SVG_UNITS && h <= MAX_SVG_UNITS) break;
-        w = 0;
-    }
-    if (w == 0) return fail_vips(j, AKIN_BAD_DATA, err);
+    if (!claimed_size(j, &w, &h)) return fail_vips(j, AKIN_BAD_DATA, err);
     vips_error_clear();
     shorter = w < h ? w : h;
     longer = w < h ? h : w;
-    side = (int)AKIN_PICTURE_SVG_SIDE;
-    scale = side / longer;
+    scale = AKIN_PICTURE_SVG_SIDE / longer;
     if (j->options.shrink_to != 0 &&
         shorter * scale > (double)j->options.shrink_to * SHRINK_KEEP)
         scale = (double)j->options.shrink_to * SHRINK_KEEP / shorter;
     if (shorter * scale < 1.0)
         return akin_fail(err, AKIN_BAD_DATA,
                          "a drawing of %.0f x %.0f is too thin", w, h);
-    if (open_image(j, 1, scale * units, &j->image))
+    if (open_image(j, 1, scale, &j->image))
         return fail_vips(j, AKIN_BAD_DATA, err);
     *width = (uint32_t)vips_image_get_width(j->image);
     *height = (uint32_t)vips_image_get_height(j->image);
+    /* what libvips could not express it shows as 1 x 1 */
+    if (*width * 2 < w * scale || *height * 2 < h * scale)
+        return akin_fail(err, AKIN_BAD_DATA,
+                         "a drawing with a size that cannot be");
     j->out->shrink = 1;
     return check_limits(j, *width, *height, err);
 }
@@ -300,7 +320,8 @@ static void apply_profile(job *j)
     if (j->options.ignore_profile ||
         vips_image_get_typeof(j->image, VIPS_META_ICC_NAME) == 0 ||
         vips_image_get_blob(j->image, VIPS_META_ICC_NAME, &profile, &size) ||
-        is_srgb_profile(profile, size))
+        is_srgb_profile(profile, size) ||
+        !vips_icc_is_compatible_profile(j->image, profile, size))
         return;
     j->out->had_profile =
         replace(j,
