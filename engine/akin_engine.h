@@ -499,7 +499,7 @@ typedef struct {
     size_t npaths;
     bool flat;         /* do not go into folders below */
     bool hidden;       /* names beginning with a dot too */
-    bool follow_links; /* symbolic links, each folder once */
+    bool follow_links; /* symbolic links to folders; those to files always */
     akin_caption_from captions;
     bool force; /* read again what looks unchanged */
     bool prune; /* remove items whose file is gone (folders only) */

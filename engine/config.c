@@ -61,7 +61,7 @@ static const akin_option table[] = {
     UINT("thumbnail.size", "256", 0, 1024, LIVE,
          "longest side of stored thumbnails; 0: none are stored"),
     UINT("ingest.batch", "64", 1, 1024, LIVE, "items in one transaction"),
-    UINT("index.exact-below", "20000", 0, 1e9, LIVE,
+    UINT("index.exact-below", "20000", 0, 1e9, RESTART,
          "spaces of fewer vectors are searched exactly, without an index"),
     REAL("index.recall", "0.95", 0.5, 1, LIVE,
          "recall@10 that approximate searches aim at"),

@@ -116,22 +116,18 @@ static akin_status decode_picture(akin__chunk *chunk, akin__work *w,
     const akin_model_info *info = chunk->model->info;
     size_t row_bytes = (size_t)info->image_size * info->image_size * 3;
     akin_picture picture = {0};
-    uint8_t *own = NULL, *pixels;
-    size_t row = SIZE_MAX;
+    uint8_t *pixels = akin_alloc(row_bytes);
 
-    if (encode) {
-        row = atomic_fetch_add(&chunk->rows, 1);
-        pixels = chunk->pixels + row * row_bytes;
-    } else {
-        pixels = own = akin_alloc(row_bytes);
-        if (!own) return akin__nomem(err);
-    }
+    if (!pixels) return akin__nomem(err);
     akin_status rc =
         akin__decode(chunk->model, w->in.picture, pixels, &picture, err);
     if (!rc) rc = describe_picture(chunk, w, &picture, err);
-    if (!rc) w->pixel_row = row;
+    if (!rc && encode) { /* a row only for what will be encoded */
+        w->pixel_row = atomic_fetch_add(&chunk->rows, 1);
+        memcpy(chunk->pixels + w->pixel_row * row_bytes, pixels, row_bytes);
+    }
     akin_picture_clear(&picture);
-    akin_free(own);
+    akin_free(pixels);
     return rc;
 }
 

@@ -107,12 +107,17 @@ static akin_status visit(walk *w, const char *folder, const char *name,
     char *path = akin_format("%s/%s", folder, name);
     if (!path) return akin__nomem(w->err);
 
-    int failed = w->options->follow_links ? stat(path, &st) : lstat(path, &st);
-    if (failed)
+    /* A link to a picture is that picture under another name; a link to a
+     * folder may lead anywhere, and is followed only when asked for. */
+    struct stat self;
+    bool link = !lstat(path, &self) && S_ISLNK(self.st_mode);
+    if (stat(path, &st))
         rc = picture_extension(name) ? add_failure(w, path, strerror(errno))
                                      : AKIN_OK;
     else if (S_ISDIR(st.st_mode))
-        rc = w->options->flat ? AKIN_OK : walk_folder(w, path, depth + 1);
+        rc = w->options->flat || (link && !w->options->follow_links)
+                 ? AKIN_OK
+                 : walk_folder(w, path, depth + 1);
     else if (S_ISREG(st.st_mode) &&
              (picture_extension(name) || picture_bytes(path)))
         rc = add_file(w, path, &st);
