@@ -100,7 +100,7 @@ static akin_status few_nums(akin__conn *conn, uint32_t collection,
                             uint64_t count, uint64_t *state, uint64_t **nums,
                             size_t *n, akin_error *err)
 {
-    int64_t low, high, num;
+    int64_t low = 0, high = 0, num;
     size_t capacity = 0;
     bool found;
     akin_status rc = akin__one(conn, &low, NULL, err,

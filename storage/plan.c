@@ -8,7 +8,8 @@
  * below SMALL items nothing is worth planning. */
 #define SMALL         1000
 #define SCAN_FRACTION 8
-#define MAX_ELEMENTS  128 /* of a list, looked up one by one */
+#define FEW           1024 /* rows that are counted before more are */
+#define MAX_ELEMENTS  128  /* of a list, looked up one by one */
 
 /* What a node demands of the items that make it true: some of the plan's
  * probes, or nothing known. */
@@ -127,10 +128,10 @@ akin_status akin__probe_query(const akin__plan *plan, const akin__probe *p,
 
 static akin_status count_rows(akin__plan *plan, akin__probe *p, akin_error *err)
 {
-    uint64_t limit = plan->collection.items / SCAN_FRACTION + 1;
     sqlite3_stmt *stmt;
     bool row = true;
-    akin_status rc = akin__probe_query(plan, p, false, limit, &stmt, err);
+    akin_status rc =
+        akin__probe_query(plan, p, false, plan->limit + 1, &stmt, err);
 
     while (!rc && row) {
         rc = akin__step(plan->conn, stmt, &row, err);
@@ -168,7 +169,7 @@ static akin_status add_probe(akin__plan *plan, demand *d, akin__probe probe,
     d->count++;
     d->rows += p->rows;
     /* Too many already: what else the node demands does not matter. */
-    if (d->rows > plan->collection.items / SCAN_FRACTION) d->known = false;
+    if (d->rows > plan->limit) d->known = false;
     return rc;
 }
 
@@ -341,6 +342,25 @@ static akin_status demand_of(akin__plan *plan, uint32_t i, demand *demands,
     }
 }
 
+/* Looks for probes that read at most `limit` rows together. */
+static akin_status try_limit(akin__plan *plan, uint64_t limit, demand *demands,
+                             akin_error *err)
+{
+    uint32_t n = plan->predicate->count;
+    akin_status rc = AKIN_OK;
+
+    plan->limit = limit;
+    plan->probe_count = 0;
+    for (uint32_t i = 0; !rc && i < n; i++)
+        rc = demand_of(plan, i, demands, err);
+    const demand *root = &demands[n - 1];
+    plan->use_index = !rc && root->known && root->rows <= limit;
+    plan->first = root->first;
+    plan->count = root->count;
+    plan->rows = root->rows;
+    return rc;
+}
+
 akin_status akin__plan_make(akin__conn *conn, uint32_t collection,
                             const akin_predicate *predicate, akin__plan **out,
                             akin_error *err)
@@ -358,15 +378,10 @@ akin_status akin__plan_make(akin__conn *conn, uint32_t collection,
     if (rc || plan->field_count == 0) goto done;
     demands = akin_calloc(predicate->count, sizeof *demands);
     if (!demands) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
-    for (uint32_t i = 0; !rc && i < predicate->count; i++)
-        rc = demand_of(plan, i, demands, err);
-    if (rc) goto done;
-    const demand *root = &demands[predicate->count - 1];
-    plan->use_index =
-        root->known && root->rows <= plan->collection.items / SCAN_FRACTION;
-    plan->first = root->first;
-    plan->count = root->count;
-    plan->rows = root->rows;
+    /* Counting costs, too: where a few rows will do, no more are counted. */
+    uint64_t most = plan->collection.items / SCAN_FRACTION;
+    if (!rc && most > FEW) rc = try_limit(plan, FEW, demands, err);
+    if (!rc && !plan->use_index) rc = try_limit(plan, most, demands, err);
 done:
     akin_free(demands);
     if (rc)

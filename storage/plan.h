@@ -40,6 +40,7 @@ typedef struct {
     uint32_t field_count;
     akin__probe probes[AKIN__MAX_PROBES * 2];
     uint32_t probe_count;
+    uint64_t limit;        /* rows a demand may read and still be known */
     bool use_index;        /* else scan */
     uint32_t first, count; /* the probes to run */
     uint64_t rows;         /* they read together */

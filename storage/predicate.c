@@ -105,6 +105,11 @@ static akin__value number_value(double v)
     return (akin__value){.type = AKIN__NUMBER, .there = true, .number = v};
 }
 
+static akin__value no_value(void)
+{
+    return (akin__value){.type = AKIN__MISSING};
+}
+
 static akin__value literal_value(const akin_predicate_node *n)
 {
     akin__value v = {.there = true};
@@ -336,7 +341,7 @@ static akin__value unary(evaluation *e, const akin_predicate_node *n)
     if (a->type == AKIN__MISSING) return *a;
     if (n->op == AKIN_P_NEGATE) return number_value(-to_number(a));
     if (a->type != AKIN__STRING || !read_time(a->text, &time))
-        return (akin__value){0};
+        return no_value();
     return number_value(time);
 }
 
@@ -347,11 +352,9 @@ static akin__value binary(evaluation *e, const akin_predicate_node *n)
 
     if (n->op == AKIN_P_AND) return number_value(truth(a) && truth(b));
     if (n->op == AKIN_P_OR) return number_value(truth(a) || truth(b));
+    if (missing) return n->op >= AKIN_P_ADD ? no_value() : number_value(0);
     if (n->op >= AKIN_P_ADD)
-        return missing ? (akin__value){0}
-                       : number_value(
-                             arithmetic(n->op, to_number(a), to_number(b)));
-    if (missing) return number_value(0);
+        return number_value(arithmetic(n->op, to_number(a), to_number(b)));
     switch (n->op) {
     case AKIN_P_EQ: return number_value(equal(a, b));
     case AKIN_P_NE: return number_value(!equal(a, b));

@@ -53,7 +53,7 @@ typedef struct {
 static akin_status read_vector(akin__item_reader *r, uint64_t num, int kind,
                                beside *b, akin_error *err)
 {
-    bool row;
+    bool row = false;
     if (!r->space[kind]) return AKIN_OK;
     akin_status rc = akin__query(r->conn, &b->vector[kind], err,
                                  "SELECT vector, norm FROM vectors"
@@ -72,7 +72,7 @@ static akin_status read_caption(akin__item_reader *r, uint64_t num, beside *b,
                                 akin_error *err)
 {
     char sql[96];
-    bool row;
+    bool row = false;
 
     if (!(r->with & AKIN_WITH_CAPTION) || !r->collection.captions)
         return AKIN_OK;

@@ -29,7 +29,7 @@ akin_status akin__vector_set(akin__conn *conn, uint32_t collection,
                              const akin_vector *v, akin_error *err)
 {
     uint64_t space;
-    int64_t there;
+    int64_t there = 0;
     akin_status rc = make_space(conn, collection, kind, v, &space, err);
 
     if (!rc)

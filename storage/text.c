@@ -4,10 +4,13 @@
  * What a user types is cut into words and every word quoted, so that no
  * character means anything to FTS5's query language; the words are joined by
  * OR and ranked by BM25, which puts items with more of them first. The last
- * word also matches as the beginning of a word (one is still typing it). */
+ * word also matches as the beginning of a word (one is still typing it).
+ *
+ * A word that more than half of the captions have weighs nothing in BM25 (its
+ * IDF is 0), but costs most of the time: with others beside it, it is left
+ * out. How common a word is, is sampled. */
 #include "internal.h"
 
-#include <math.h>
 #include <string.h>
 
 #define MAX_WORDS       64
@@ -79,13 +82,19 @@ static bool in_word(uint8_t c)
            (c >= 'a' && c <= 'z');
 }
 
-/* Writes the FTS5 query; returns the number of words. */
-static int build_query(akin_span text, akin_buf *out)
+/* The words of a text as FTS5 phrases: "word", the last perhaps "word"*. */
+typedef struct {
+    akin_buf text;
+    size_t
+        from[MAX_WORDS + 1]; /* into text; a word ends where the next starts */
+    int count;
+} phrases;
+
+static void split(akin_span text, phrases *out)
 {
     const char *p = text.data;
-    int words = 0;
 
-    for (size_t i = 0; i < text.size && words < MAX_WORDS;) {
+    for (size_t i = 0; i < text.size && out->count < MAX_WORDS;) {
         size_t from = i;
         while (i < text.size && in_word((uint8_t)p[i]))
             i++;
@@ -93,13 +102,108 @@ static int build_query(akin_span text, akin_buf *out)
             i++;
             continue;
         }
-        akin_buf_text(out, words++ ? " OR \"" : "\"");
-        akin_buf_append(out, p + from, i - from);
-        akin_buf_text(out, "\"");
-        if (i == text.size && i - from >= MIN_PREFIX) akin_buf_text(out, "*");
+        akin_buf_text(&out->text, "\"");
+        akin_buf_append(&out->text, p + from, i - from);
+        akin_buf_text(&out->text,
+                      i == text.size && i - from >= MIN_PREFIX ? "\"*" : "\"");
+        out->from[++out->count] = out->text.size;
     }
-    return words;
 }
+
+static akin_span phrase(const phrases *w, int i)
+{
+    return (akin_span){w->text.data + w->from[i], w->from[i + 1] - w->from[i]};
+}
+
+/* ---- common words --------------------------------------------------------- */
+
+#define SAMPLED_FROM 20000 /* captions; fewer are searched fast enough */
+#define WINDOWS      8
+#define WINDOW       256 /* captions, about */
+
+typedef struct {
+    int64_t start[WINDOWS];
+    int64_t captions; /* in all windows */
+} sample;
+
+static akin_status take_sample(akin__conn *conn, uint32_t collection,
+                               sample *out, akin_error *err)
+{
+    char sql[160];
+    int64_t low = 0, high = 0;
+
+    memset(out, 0, sizeof *out);
+    sqlite3_snprintf((int)sizeof sql, sql,
+                     "SELECT min(id) FROM captions_%u_content", collection);
+    akin_status rc = akin__one(conn, &low, NULL, err, sql, "");
+    sqlite3_snprintf((int)sizeof sql, sql,
+                     "SELECT max(id) FROM captions_%u_content", collection);
+    if (!rc) rc = akin__one(conn, &high, NULL, err, sql, "");
+    sqlite3_snprintf((int)sizeof sql, sql,
+                     "SELECT count(*) FROM captions_%u_content"
+                     " WHERE id BETWEEN ?1 AND ?2",
+                     collection);
+    for (int i = 0; !rc && i < WINDOWS; i++) {
+        int64_t n = 0;
+        out->start[i] = low + (high - low) / WINDOWS * i;
+        rc = akin__one(conn, &n, NULL, err, sql, "ii", out->start[i],
+                       out->start[i] + WINDOW - 1);
+        out->captions += n;
+    }
+    return rc;
+}
+
+/* How many of the sample's captions have the word. */
+static akin_status count_sample(akin__conn *conn, uint32_t collection,
+                                const sample *from, akin_span word,
+                                int64_t *out, akin_error *err)
+{
+    char sql[160];
+    akin_status rc = AKIN_OK;
+
+    *out = 0;
+    sqlite3_snprintf((int)sizeof sql, sql,
+                     "SELECT count(*) FROM captions_%u WHERE captions_%u"
+                     " MATCH ?1 AND rowid BETWEEN ?2 AND ?3",
+                     collection, collection);
+    for (int i = 0; !rc && i < WINDOWS; i++) {
+        int64_t n = 0;
+        rc = akin__one(conn, &n, NULL, err, sql, "tii", word, from->start[i],
+                       from->start[i] + WINDOW - 1);
+        *out += n;
+    }
+    return rc;
+}
+
+/* Joins the words by OR, without those that are too common; the least common
+ * one stays in any case. */
+static akin_status build_query(akin__conn *conn, const akin__collection *c,
+                               const phrases *words, akin_buf *out,
+                               akin_error *err)
+{
+    int64_t counts[MAX_WORDS] = {0};
+    sample s = {.captions = 1};
+    int rarest = 0;
+    akin_status rc = AKIN_OK;
+    bool sampled = c->items >= SAMPLED_FROM && words->count > 1;
+
+    if (sampled) rc = take_sample(conn, c->collection, &s, err);
+    for (int i = 0; sampled && !rc && i < words->count; i++) {
+        rc = count_sample(conn, c->collection, &s, phrase(words, i), &counts[i],
+                          err);
+        if (counts[i] < counts[rarest]) rarest = i;
+    }
+    for (int i = 0; !rc && i < words->count; i++) {
+        if (counts[i] > s.captions / 2 && i != rarest) continue;
+        if (out->size) akin_buf_text(out, " OR ");
+        akin_span word = phrase(words, i);
+        akin_buf_append(out, word.data, word.size);
+    }
+    if (!rc && out->failed) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
+    return rc;
+}
+
+/* ---- running -------------------------------------------------------------- */
 
 typedef struct {
     akin_num_allow *allow;
@@ -151,6 +255,23 @@ static akin_status run_search(akin__conn *conn, uint32_t collection,
     return rc;
 }
 
+static akin_status search(akin__conn *conn, uint32_t collection,
+                          const phrases *words, uint32_t k, allowing *a,
+                          akin_text_each *each, void *user, akin_error *err)
+{
+    akin__collection c;
+    akin_buf query = {0};
+    akin_status rc = akin__collection_row(conn, collection, &c, err);
+
+    if (rc || !c.captions || words->count == 0 || k == 0) return rc;
+    rc = build_query(conn, &c, words, &query, err);
+    if (!rc)
+        rc = run_search(conn, collection, (akin_span){query.data, query.size},
+                        k, a, each, user, err);
+    akin_buf_clear(&query);
+    return rc;
+}
+
 akin_status akin_storage_text_search(akin_storage *s, uint32_t collection,
                                      akin_span text, uint32_t k,
                                      akin_num_allow *allow, void *allow_user,
@@ -158,26 +279,18 @@ akin_status akin_storage_text_search(akin_storage *s, uint32_t collection,
                                      akin_error *err)
 {
     akin__conn *conn;
-    akin__collection c;
-    akin_buf query = {0};
+    phrases words = {.count = 0};
     allowing a = {allow, allow_user};
 
     akin_status rc = akin__check_text(text, MAX_QUERY_BYTES, "text", err);
     if (rc) return rc;
-    int words = build_query(text, &query);
-    const char *built = akin_buf_cstr(&query);
-    if (!built) {
-        akin_buf_clear(&query);
-        return akin_fail(err, AKIN_NOMEM, "out of memory");
-    }
-    rc = akin__read_begin(s, &conn, err);
+    split(text, &words);
+    if (words.text.failed) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
+    if (!rc) rc = akin__read_begin(s, &conn, err);
     if (!rc) {
-        rc = akin__collection_row(conn, collection, &c, err);
-        if (!rc && words && k && c.captions)
-            rc = run_search(conn, collection, akin_span_of(built), k, &a, each,
-                            user, err);
+        rc = search(conn, collection, &words, k, &a, each, user, err);
         akin__read_end(s, conn);
     }
-    akin_buf_clear(&query);
+    akin_buf_clear(&words.text);
     return rc;
 }

@@ -154,16 +154,16 @@ static void sweep(akin_storage *s)
     akin__thumbs_end(s);
 }
 
-/* Takes calls off the queue, at least one, up to GROUP_OPS ops. */
+/* Takes calls off the queue, which is not empty: one, and more while they fit
+ * into GROUP_OPS ops. */
 static akin__call *take_group(akin_storage *s)
 {
-    akin__call *group = s->write.first, *last = NULL;
-    size_t ops = 0;
+    akin__call *group = s->write.first, *last = group;
+    size_t ops = group->n;
 
-    for (akin__call *c = group; c; c = c->next) {
-        if (last && ops + c->n > GROUP_OPS) break;
-        ops += c->n;
-        last = c;
+    while (last->next && ops + last->next->n <= GROUP_OPS) {
+        last = last->next;
+        ops += last->n;
     }
     s->write.first = last->next;
     if (!last->next) s->write.last = NULL;

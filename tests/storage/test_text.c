@@ -207,6 +207,36 @@ static void test_only_allowed_items(void **state)
     assert_int_equal(got, 5); /* stopped */
 }
 
+static void test_common_words_are_left_out(void **state)
+{
+    (void)state;
+    enum { MANY = 21000, BATCH = 1000 };
+    static akin_item_data items[BATCH];
+    static akin_write ops[BATCH];
+    static akin_write_result results[BATCH];
+    static char ids[BATCH][16];
+    static const char *const captions[] = {"the cat", "the dog", "the cat",
+                                           "a bird"};
+    akin_storage_close(s);
+    akin_storage_options o = {.dir = dir, .unsafe = true};
+    ok(akin_storage_open(&o, &s, &error));
+    for (int from = 0; from < MANY; from += BATCH) {
+        for (int i = 0; i < BATCH; i++) {
+            snprintf(ids[i], sizeof ids[i], "%d", from + i);
+            items[i] = (akin_item_data){.id = text(ids[i]),
+                                        .caption = text(captions[i % 4])};
+            ops[i] = put_op(c, &items[i]);
+        }
+        ok(akin_storage_write(s, ops, BATCH, results, &error));
+    }
+    put("u", "the unicorn");
+    put("v", "the unicorn and the cat");
+    assert_string_equal(find("the unicorn", 10), "u v ");
+    assert_string_equal(find("the", 4), "0 1 2 4 "); /* alone it stays */
+    assert_string_equal(find("unicorn bird the", 3), "u v 3 ");
+    assert_string_equal(find("the the dog", 2), "1 5 ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +245,7 @@ int main(void)
         T(test_captions_follow_their_items),
         T(test_whatever_users_type),
         T(test_only_allowed_items),
+        T(test_common_words_are_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
