@@ -22,6 +22,8 @@ extern "C" {
 
 #define AKIN_INDEX_MAX_K   10000
 #define AKIN_INDEX_MAX_DIM 8192
+/* Bounds what a bitmap over labels may take: 8 GiB. */
+#define AKIN_INDEX_MAX_LABEL (((uint64_t)1 << 36) - 1)
 
 typedef struct akin_index akin_index;
 
@@ -57,7 +59,8 @@ void akin_index_close(akin_index *index);
  * label: the item's number in storage, above 0; numbers grow and are never
  * given to another item (a bitmap over them should stay dense).
  * vector: (dim) float16, of any length above 0.
- * Fails with AKIN_INVALID (label 0, a zero or non-finite vector), AKIN_NOMEM;
+ * Fails with AKIN_INVALID (label 0 or above AKIN_INDEX_MAX_LABEL, a zero or
+ * non-finite vector), AKIN_NOMEM, AKIN_TOO_LARGE (2 billion wait for a build);
  * then nothing has changed. */
 akin_status akin_index_put(akin_index *index, uint64_t label,
                            const uint16_t *vector, akin_error *err);
@@ -86,7 +89,7 @@ typedef struct {
 } akin_selector;
 
 /* Room for labels up to max_label, none set. set grows it where needed.
- * Fails with AKIN_NOMEM. */
+ * Fails with AKIN_NOMEM, AKIN_INVALID (above AKIN_INDEX_MAX_LABEL). */
 akin_status akin_selector_init(akin_selector *selector, uint64_t max_label,
                                akin_error *err) AKIN_MUST_CHECK;
 akin_status akin_selector_set(akin_selector *selector, uint64_t label,

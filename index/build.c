@@ -37,6 +37,7 @@ typedef struct {
     uint8_t *map;        /* the new file as far as the vectors */
     size_t map_size;
     akin__ivf *ivf;
+    akin_pool *pool;
     bool train;
     uint64_t ticked;   /* when progress was last called, */
     const char *phase; /* and with which phase */
@@ -247,12 +248,13 @@ static akin_status train(build *b, akin_error *err)
     akin__ivf_train how = {.dim = head->dim,
                            .nlist = head->nlist,
                            .m = head->m,
-                           .threads = b->index->build_threads,
+                           .pool = b->pool,
                            .seed = seed + 1,
                            .progress = b->params->progress,
                            .user = b->params->user};
     size_t got = 0;
     float *sample;
+    int64_t *rows;
     akin_status rc;
     if (n < 256 * 64) n = 256 * 64; /* what the product quantizer wants */
     if (n > most) n = most;
@@ -262,16 +264,28 @@ static akin_status train(build *b, akin_error *err)
                          "%llu bytes are too few to train %u lists",
                          (unsigned long long)memory, head->nlist);
     sample = akin_calloc((size_t)n * head->ivf_dim, sizeof *sample);
-    if (!sample)
-        return akin_fail(err, AKIN_NOMEM, "out of memory for %llu samples",
-                         (unsigned long long)n);
+    rows = akin_calloc((size_t)n, sizeof *rows);
+    if (!sample || !rows) {
+        rc = akin_fail(err, AKIN_NOMEM, "out of memory for %llu samples",
+                       (unsigned long long)n);
+        goto done;
+    }
     for (uint64_t row = 0; row < head->rows && got < n; row++) {
         double u = (double)(akin__random(&seed) >> 11) * 0x1p-53;
         if (u * (double)left-- >= (double)(n - got)) continue;
-        float_row(b, (int64_t)row, sample + got++ * head->ivf_dim);
+        rows[got++] = (int64_t)row;
+    }
+    for (size_t i = 0; i < got; i++) { /* in random order */
+        size_t j = i + (size_t)(akin__random(&seed) % (got - i));
+        int64_t row = rows[j];
+        rows[j] = rows[i];
+        rows[i] = row;
+        float_row(b, row, sample + i * head->ivf_dim);
     }
     rc = akin__ivf_train_new(&how, sample, got, &b->ivf, err);
+done:
     akin_free(sample);
+    akin_free(rows);
     b->head.trained_on = head->rows;
     b->report->train_seconds = seconds_since(start);
     return rc;
@@ -308,8 +322,7 @@ static akin_status add_rows(build *b, akin_error *err)
             rows[i] = b->train ? (int64_t)(done + i) : b->fresh_rows[done + i];
             float_row(b, rows[i], vectors + i * b->head.ivf_dim);
         }
-        rc = akin__ivf_add(b->ivf, vectors, some, rows, b->index->build_threads,
-                           &fit, err);
+        rc = akin__ivf_add(b->ivf, vectors, some, rows, b->pool, &fit, err);
         done += some;
         if (!rc) rc = tick(b, "add", done, n, err);
     }
@@ -352,7 +365,6 @@ static akin_status measure(build *b, akin_error *err)
 {
     uint64_t start = akin_mono_ns();
     const akin_build_params *p = b->params;
-    uint32_t threads = b->index->build_threads;
     akin__delta empty = {.dim = b->head.dim};
     akin__gen gen = {.head = b->head, .ivf = b->ivf};
     akin__view view = {.gen = &gen, .delta = &empty};
@@ -360,11 +372,11 @@ static akin_status measure(build *b, akin_error *err)
     gen.labels = (const uint64_t *)(b->map + b->head.labels_at);
     gen.norms = (const float *)(b->map + b->head.norms_at);
     gen.vectors = (const uint16_t *)(b->map + b->head.vectors_at);
-    rc = akin__curve_of_items(&view, p->seed + 2, 0, threads, p->progress,
+    rc = akin__curve_of_items(&view, p->seed + 2, 0, b->pool, p->progress,
                               p->user, &b->head.curves[AKIN_QUERY_ITEM], err);
     if (!rc && p->text_queries && p->n_text)
         rc = akin__curve_measure(&view, p->text_queries, NULL, p->n_text,
-                                 threads, p->progress, p->user,
+                                 b->pool, p->progress, p->user,
                                  &b->head.curves[AKIN_QUERY_TEXT], err);
     b->report->measure_seconds = seconds_since(start);
     return rc;
@@ -373,6 +385,8 @@ static akin_status measure(build *b, akin_error *err)
 static akin_status make_lists(build *b, akin_error *err)
 {
     akin_status rc;
+    rc = akin__build_pool(b->index, &b->pool, err);
+    if (rc) return rc;
     if (b->train) choose_lists(b);
     rc = b->train ? train(b, err) : copy_lists(b, err);
     if (!rc) rc = add_rows(b, err);
@@ -507,6 +521,7 @@ static void build_init(build *b, akin_index *index, uint64_t covered_seq,
 
 static void build_clear(build *b)
 {
+    akin_pool_close(b->pool);
     akin__ivf_free(b->ivf);
     if (b->map) munmap(b->map, b->map_size);
     akin__writer_clear(&b->writer);

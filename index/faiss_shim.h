@@ -10,6 +10,8 @@
 
 #include <faiss/c_api/Index_c.h>
 
+#include "akin_base.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -31,7 +33,7 @@ typedef struct {
     int dim, nlist, m;
     int iterations;
     int seed;
-    int threads;
+    akin_pool *pool; /* NULL: this thread alone */
     int (*progress)(void *user, int done, int total); /* 0 cancels; or NULL */
     void *user;
 } shim_training;
@@ -45,7 +47,7 @@ int akin__shim_copy(const FaissIndex *from, const int64_t *row_map,
                     int64_t n_rows, FaissIndex **out, shim_message msg);
 /* *fit: sum over vectors of the inner product with their centroid. */
 int akin__shim_add(FaissIndex *index, int64_t n, const float *x,
-                   const int64_t *rows, int threads, double *fit,
+                   const int64_t *rows, akin_pool *pool, double *fit,
                    shim_message msg);
 int akin__shim_search(const FaissIndex *index, const float *query, int nprobe,
                       int k, const shim_filter *filter, float *scores,

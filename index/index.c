@@ -170,6 +170,14 @@ done:
     return rc;
 }
 
+akin_status akin__build_pool(const akin_index *index, akin_pool **pool,
+                             akin_error *err)
+{
+    *pool = NULL;
+    if (index->build_threads < 2) return AKIN_OK;
+    return akin_pool_open(index->build_threads - 1, 0, "index", pool, err);
+}
+
 void akin_index_close(akin_index *index)
 {
     if (!index) return;

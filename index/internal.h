@@ -266,7 +266,7 @@ typedef struct {
 
 typedef struct {
     uint32_t dim, nlist, m;
-    uint32_t threads;
+    akin_pool *pool; /* NULL: the calling thread alone */
     uint64_t seed;
     akin_build_progress *progress;
     void *user;
@@ -275,7 +275,7 @@ typedef struct {
 /* Width of the vectors FAISS sees: dim rounded up so that it divides. */
 uint32_t akin__ivf_dim(uint32_t dim);
 uint32_t akin__ivf_m(uint32_t dim); /* PQ bytes a vector that suit dim */
-/* sample: (n, akin__ivf_dim(dim)). Fails with AKIN_CANCELLED, AKIN_NOMEM,
+/* sample: (n, akin__ivf_dim(dim)), in random order. Fails with AKIN_CANCELLED, AKIN_NOMEM,
  * AKIN_INTERNAL. */
 akin_status akin__ivf_train_new(const akin__ivf_train *how, const float *sample,
                                 size_t n, akin__ivf **out, akin_error *err);
@@ -286,7 +286,7 @@ akin_status akin__ivf_copy(const akin__ivf *from, const int64_t *row_map,
 /* vectors: (n, ivf dim); rows: (n). Adds to *fit the sum of the vectors' inner
  * products with their centroids. */
 akin_status akin__ivf_add(akin__ivf *ivf, const float *vectors, size_t n,
-                          const int64_t *rows, uint32_t threads, double *fit,
+                          const int64_t *rows, akin_pool *pool, double *fit,
                           akin_error *err);
 akin_status akin__ivf_write(const akin__ivf *ivf, FILE *file, akin_error *err);
 /* Maps the lists of what write put at `at` of the file fd is of. */
@@ -340,6 +340,9 @@ struct akin_index {
     atomic_uint_fast64_t number; /* of the newest generation */
 };
 
+/* The threads of a build beside the caller's; *pool NULL where it is one. */
+akin_status akin__build_pool(const akin_index *index, akin_pool **pool,
+                             akin_error *err);
 akin__view akin__view_get(const akin_index *index);
 void akin__view_drop(akin__view *view);
 uint64_t akin__view_live(const akin__view *view);
@@ -411,11 +414,11 @@ size_t akin__sample(const akin__view *view, uint64_t seed, size_t n,
  * queries: (nq, dim); self: (nq) label to leave out of each answer, or NULL. */
 akin_status akin__curve_measure(const akin__view *view, const float *queries,
                                 const uint64_t *self, size_t nq,
-                                uint32_t threads, akin_build_progress *progress,
+                                akin_pool *pool, akin_build_progress *progress,
                                 void *user, akin_curve *out, akin_error *err);
 /* The same on `sample` (0: 256) of the view's own rows. */
 akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
-                                 size_t sample, uint32_t threads,
+                                 size_t sample, akin_pool *pool,
                                  akin_build_progress *progress, void *user,
                                  akin_curve *out, akin_error *err);
 /* The cheapest settings that reach `recall` at k; false: only exact does. */

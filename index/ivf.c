@@ -73,7 +73,7 @@ akin_status akin__ivf_train_new(const akin__ivf_train *how, const float *sample,
         .m = (int)how->m,
         .iterations = 10,
         .seed = (int)(how->seed & 0x7fffffff),
-        .threads = (int)how->threads,
+        .pool = how->pool,
         .progress = train_progress,
         .user = (void *)how,
     };
@@ -96,11 +96,11 @@ akin_status akin__ivf_copy(const akin__ivf *from, const int64_t *row_map,
 }
 
 akin_status akin__ivf_add(akin__ivf *ivf, const float *vectors, size_t n,
-                          const int64_t *rows, uint32_t threads, double *fit,
+                          const int64_t *rows, akin_pool *pool, double *fit,
                           akin_error *err)
 {
     char text[256] = "";
-    if (akin__shim_add(ivf->faiss, (int64_t)n, vectors, rows, (int)threads, fit,
+    if (akin__shim_add(ivf->faiss, (int64_t)n, vectors, rows, pool, fit,
                        (shim_message){text, sizeof text}))
         return faiss_failed(err, text);
     return AKIN_OK;

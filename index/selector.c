@@ -7,8 +7,8 @@ static akin_status selector_room(akin_selector *selector, uint64_t label,
                                  akin_error *err)
 {
     size_t n_words, capacity = selector->n_words;
-    if (label / 64 >= SIZE_MAX / 16)
-        return akin_fail(err, AKIN_NOMEM, "label %llu is too large",
+    if (label > AKIN_INDEX_MAX_LABEL)
+        return akin_fail(err, AKIN_INVALID, "label %llu is too large",
                          (unsigned long long)label);
     n_words = (size_t)(label / 64) + 1;
     if (n_words <= selector->n_words) return AKIN_OK;

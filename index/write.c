@@ -105,7 +105,9 @@ static akin_status check_vectors(const akin_index *index,
                                  float *norms, akin_error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!labels[i]) return akin_fail(err, AKIN_INVALID, "0 is not a label");
+        if (!labels[i] || labels[i] > AKIN_INDEX_MAX_LABEL)
+            return akin_fail(err, AKIN_INVALID, "%llu is not a label",
+                             (unsigned long long)labels[i]);
         norms[i] = akin__inverse_norm(vectors + i * index->dim, index->dim);
         if (norms[i] == 0)
             return akin_fail(err, AKIN_INVALID,

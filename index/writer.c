@@ -130,6 +130,7 @@ static uint64_t name_number(const char *name, bool *temporary)
 {
     unsigned long long number = 0;
     int end = 0;
+    *temporary = false;
     if (sscanf(name, "generation-%llu.akin%n", &number, &end) != 1 || !end)
         return 0;
     *temporary = strcmp(name + end, ".tmp") == 0;

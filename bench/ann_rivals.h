@@ -1,0 +1,38 @@
+/* What bench/ann measures akin against. The one place outside index/ that sees
+ * FAISS's headers: it calls FAISS as a user without akin would. C++, as FAISS
+ * and hnswlib are. */
+#ifndef BENCH_ANN_RIVALS_H
+#define BENCH_ANN_RIVALS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rival rival;
+
+/* The k best rows of one query, best first; -1 where there are none. */
+void rival_search(const rival *r, const float *query, int k, int64_t *rows);
+/* nprobe, or ef. Not while searches run. */
+void rival_set(rival *r, int setting);
+size_t rival_bytes(const rival *r);
+void rival_free(rival *r);
+
+/* Exact truth: rows, (nq, k), of the best by inner product. rows16: (n, dim)
+ * float16, converted a block at a time. */
+void faiss_truth(const uint16_t *rows16, size_t n, size_t dim,
+                 const float *queries, size_t nq, int k, int64_t *rows);
+rival *faiss_flat(const uint16_t *rows16, size_t n, size_t dim);
+/* The IVF-PQ that akin wrote at `at` of its generation file, read into memory
+ * and searched as FAISS searches it, without rescoring. NULL on failure. */
+rival *faiss_read(const char *path, uint64_t at);
+/* NULL where hnswlib was not there when this was compiled. */
+rival *hnsw_build(const uint16_t *rows16, size_t n, size_t dim, int m, int ef);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
