@@ -84,7 +84,8 @@ static akin_status open_worker(akin_encoder *e, akin__worker *w,
     tower_floats(&c->vision, rows, (size_t)3 * c->patch * c->patch, floats);
     tower_floats(&c->text, text_rows, 0, floats);
     bytes = (floats[0] + floats[1] + floats[2] + scores) * sizeof(float) +
-            2 * sequences * sizeof(uint32_t) + 6 * 64;
+            2 * sequences * sizeof(uint32_t) + 7 * 64 +
+            (e->packs ? akin__packs_scratch(e->packs) : 0);
     rc = akin_arena_init(&w->arena, bytes, err);
     if (rc) return rc;
     w->x = akin_arena_take(&w->arena, floats[0] * sizeof(float));
@@ -93,7 +94,11 @@ static akin_status open_worker(akin_encoder *e, akin__worker *w,
     w->scores = akin_arena_take(&w->arena, scores * sizeof(float));
     w->start = akin_arena_take(&w->arena, sequences * sizeof(uint32_t));
     w->pick = akin_arena_take(&w->arena, sequences * sizeof(uint32_t));
-    if (!w->x || !w->h || !w->big || !w->scores || !w->start || !w->pick)
+    w->packs = e->packs;
+    if (e->packs)
+        w->scratch = akin_arena_take(&w->arena, akin__packs_scratch(e->packs));
+    if (!w->x || !w->h || !w->big || !w->scores || !w->start || !w->pick ||
+        (e->packs && !w->scratch))
         return akin_fail(err, AKIN_INTERNAL, "activations do not fit");
     return AKIN_OK;
 }
@@ -129,13 +134,15 @@ akin_status akin_encoder_open(const akin_model *model,
     e = akin_calloc(1, sizeof *e);
     if (!e) return akin_fail(err, AKIN_NOMEM, "out of memory");
     e->model = model;
-    e->precision = AKIN_PRECISION_F32;
+    e->precision = o.precision ? o.precision : AKIN_PRECISION_F32;
     e->threads = o.threads ? o.threads : akin_cpu_count();
     if (e->threads > MAX_THREADS) e->threads = MAX_THREADS;
     o.max_batch = o.max_batch ? o.max_batch : DEFAULT_BATCH;
     e->worker_pictures = (o.max_batch + e->threads - 1) / e->threads;
     fill_table(e);
-    rc = akin__model_widen(model, err);
+    rc = akin__model_widen(model, e->precision == AKIN_PRECISION_F32, err);
+    if (!rc && e->precision != AKIN_PRECISION_F32)
+        rc = akin__packs_get(model, e->precision, &e->packs, err);
     if (rc) goto failed;
     e->workers = akin_calloc(e->threads, sizeof *e->workers);
     if (!e->workers) {
@@ -189,6 +196,7 @@ typedef struct {
     const int32_t *ids;
     size_t stride;
     const uint32_t *lengths;
+    bool failed;
 } job;
 
 /* OpenBLAS built with OpenMP takes its thread number from the calling thread;
@@ -212,8 +220,9 @@ static void encode_pictures(job *j, akin__worker *w, size_t from, size_t to)
     while (from < to) {
         size_t n = to - from < w->pictures ? to - from : w->pictures;
 
-        akin__vision(e->model, w, e->table, j->pixels + from * S * S * 3, n,
-                     j->out + from * dim);
+        if (!akin__vision(e->model, w, e->table, j->pixels + from * S * S * 3,
+                          n, j->out + from * dim))
+            __atomic_store_n(&j->failed, true, __ATOMIC_RELAXED);
         from += n;
     }
 }
@@ -229,8 +238,9 @@ static void encode_texts(job *j, akin__worker *w, size_t from, size_t to)
         while (from + n < to && n < w->texts &&
                rows + j->lengths[from + n] <= w->text_rows)
             rows += j->lengths[from + n++];
-        akin__text(e->model, w, j->ids + from * j->stride, j->stride,
-                   j->lengths + from, n, j->out + from * dim);
+        if (!akin__text(e->model, w, j->ids + from * j->stride, j->stride,
+                        j->lengths + from, n, j->out + from * dim))
+            __atomic_store_n(&j->failed, true, __ATOMIC_RELAXED);
         from += n;
     }
 }
@@ -245,10 +255,13 @@ static void texts_part(void *arg, size_t i)
     run_part(encode_texts, arg, i);
 }
 
-static void run(job *j, akin_part *part)
+static akin_status run(job *j, akin_part *part, akin_error *err)
 {
     j->parts = j->n < j->encoder->threads ? j->n : j->encoder->threads;
     akin_pool_each(j->parts > 1 ? j->encoder->pool : NULL, j->parts, part, j);
+    return j->failed ? akin_fail(err, AKIN_INTERNAL,
+                                 "oneDNN refused a multiplication")
+                     : AKIN_OK;
 }
 
 static akin_status normalize_rows(float *out, size_t n, size_t dim,
@@ -270,9 +283,7 @@ akin_status akin_encoder_images_raw(akin_encoder *encoder,
 {
     job j = {.encoder = encoder, .n = n, .out = out, .pixels = pixels};
 
-    (void)err; /* nothing can fail yet; kept for what may */
-    run(&j, pictures_part);
-    return AKIN_OK;
+    return run(&j, pictures_part, err);
 }
 
 akin_status akin_encoder_images(akin_encoder *encoder, const uint8_t *pixels,
@@ -342,7 +353,7 @@ akin_status akin_encoder_ids_raw(akin_encoder *encoder, const int32_t *ids,
             akin__text_length(encoder->model, ids + i * stride, counts[i]);
     j.lengths = lengths;
     if (c->pool == AKIN__POOL_LAST) rc = pad_ids(c, &j, counts, &padded, err);
-    if (!rc) run(&j, texts_part);
+    if (!rc) rc = run(&j, texts_part, err);
     akin_free(padded);
     akin_free(lengths);
     return rc;

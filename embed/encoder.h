@@ -8,6 +8,7 @@ struct akin_encoder {
     const akin_model *model;
     akin_precision precision;
     uint32_t threads;
+    akin__packs *packs; /* of the model; NULL: float32 */
     size_t worker_pictures;
     akin__worker *workers; /* (threads) */
     akin_pool *pool;       /* threads - 1: the caller is one of them */

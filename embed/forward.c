@@ -55,6 +55,21 @@ void akin__linear_f32(const akin__linear *l, size_t from, size_t to,
     }
 }
 
+void akin__linear_in(akin__pass *pass, const akin__linear *l, size_t from,
+                     size_t to, const float *x, size_t R, float *y, size_t ldy,
+                     bool add, akin__act act)
+{
+    if (pass->packs && l->id) {
+        if (!akin__packed_linear(pass->packs, l, from, to, x, R, y, ldy, add,
+                                 act, pass->scratch))
+            pass->failed = true;
+        return;
+    }
+    akin__linear_f32(l, from, to, x, R, y, ldy, add);
+    for (size_t r = 0; r < R && act; r++)
+        akin__activate(act, y + r * ldy, to - from);
+}
+
 size_t akin__scores_size(size_t T)
 {
     return (T < QUERY_BLOCK ? T : QUERY_BLOCK) * T;
@@ -133,39 +148,43 @@ void akin__attend_one(const akin__pass *pass, const float *q, size_t ldq,
 }
 
 /* x += in W^T + bias. spare takes the product alone when it is traced. */
-static void add_linear(const akin__pass *pass, const akin__linear *l,
-                       const float *in, size_t R, float *spare, uint32_t layer,
-                       const char *name)
+static void add_linear(akin__pass *pass, const akin__linear *l, const float *in,
+                       size_t R, float *spare, uint32_t layer, const char *name)
 {
     size_t C = l->out;
 
     if (!pass->trace) {
-        akin__linear_f32(l, 0, C, in, R, pass->x, C, true);
+        akin__linear_in(pass, l, 0, C, in, R, pass->x, C, true, AKIN__ACT_NONE);
         return;
     }
-    akin__linear_f32(l, 0, C, in, R, spare, C, false);
+    akin__linear_in(pass, l, 0, C, in, R, spare, C, false, AKIN__ACT_NONE);
     emit_layer(pass, layer, name, spare, C, C);
     for (size_t i = 0; i < R * C; i++)
         pass->x[i] += spare[i];
 }
 
-static void mlp(const akin__pass *pass, const akin__layer *layer, size_t R,
+static void mlp(akin__pass *pass, const akin__layer *layer, size_t R,
                 uint32_t number)
 {
     const akin__tower_config *c = &pass->tower->config;
 
     akin__layernorm(pass->h, pass->x, &layer->norm2, c->eps, R, c->width);
     emit_layer(pass, number, "h_layernorm2", pass->h, c->width, c->width);
-    akin__linear_f32(&layer->fc1, 0, c->mlp, pass->h, R, pass->big, c->mlp,
-                     false);
-    emit_layer(pass, number, "i_fc1", pass->big, c->mlp, c->mlp);
-    akin__activate(c->act, pass->big, R * c->mlp);
-    emit_layer(pass, number, "j_activation", pass->big, c->mlp, c->mlp);
+    if (pass->trace) { /* in two steps, to see both */
+        akin__linear_in(pass, &layer->fc1, 0, c->mlp, pass->h, R, pass->big,
+                        c->mlp, false, AKIN__ACT_NONE);
+        emit_layer(pass, number, "i_fc1", pass->big, c->mlp, c->mlp);
+        akin__activate(c->act, pass->big, R * c->mlp);
+        emit_layer(pass, number, "j_activation", pass->big, c->mlp, c->mlp);
+    } else {
+        akin__linear_in(pass, &layer->fc1, 0, c->mlp, pass->h, R, pass->big,
+                        c->mlp, false, c->act);
+    }
     add_linear(pass, &layer->fc2, pass->big, R, pass->h, number, "k_fc2");
     emit_layer(pass, number, "l_layer_out", pass->x, c->width, c->width);
 }
 
-static void whole_layer(const akin__pass *pass, uint32_t number)
+static void whole_layer(akin__pass *pass, uint32_t number)
 {
     const akin__layer *layer = &pass->tower->layers[number];
     size_t R = pass->start[pass->B], C = pass->tower->config.width;
@@ -173,8 +192,8 @@ static void whole_layer(const akin__pass *pass, uint32_t number)
     akin__layernorm(pass->h, pass->x, &layer->norm1, pass->tower->config.eps, R,
                     C);
     emit_layer(pass, number, "a_layernorm1", pass->h, C, C);
-    akin__linear_f32(&layer->qkv, 0, 3 * C, pass->h, R, pass->big, 3 * C,
-                     false);
+    akin__linear_in(pass, &layer->qkv, 0, 3 * C, pass->h, R, pass->big, 3 * C,
+                    false, AKIN__ACT_NONE);
     emit_layer(pass, number, "b_q", pass->big, C, 3 * C);
     emit_layer(pass, number, "c_k", pass->big + C, C, 3 * C);
     emit_layer(pass, number, "d_v", pass->big + 2 * C, C, 3 * C);
@@ -194,7 +213,7 @@ static void gather(float *x, const uint32_t *pick, size_t B, size_t C)
 }
 
 /* The last layer, for the picked rows alone. */
-static void last_layer(const akin__pass *pass)
+static void last_layer(akin__pass *pass)
 {
     uint32_t number = pass->tower->config.layers - 1;
     const akin__layer *layer = &pass->tower->layers[number];
@@ -203,10 +222,12 @@ static void last_layer(const akin__pass *pass)
 
     akin__layernorm(pass->h, pass->x, &layer->norm1, pass->tower->config.eps, R,
                     C);
-    akin__linear_f32(&layer->qkv, C, 3 * C, pass->h, R, kv, 2 * C, false);
+    akin__linear_in(pass, &layer->qkv, C, 3 * C, pass->h, R, kv, 2 * C, false,
+                    AKIN__ACT_NONE);
     gather(pass->h, pass->pick, B, C);
     gather(pass->x, pass->pick, B, C);
-    akin__linear_f32(&layer->qkv, 0, C, pass->h, B, q, C, false);
+    akin__linear_in(pass, &layer->qkv, 0, C, pass->h, B, q, C, false,
+                    AKIN__ACT_NONE);
     akin__attend_one(pass, q, C, kv, 2 * C, pass->h);
     add_linear(pass, &layer->proj, pass->h, B, pass->big, number, "");
     mlp(pass, layer, B, number);

@@ -154,6 +154,8 @@ typedef struct {
     size_t out, in;
     const float *bias;   /* (out), or NULL */
     const float *f32[3]; /* each (out / parts, in); see akin__model_widen */
+    uint32_t id;         /* 1..linear_count of the model: those of the layers
+                            and the patches, which also come packed; else 0 */
 } akin__linear;
 
 typedef struct {
@@ -190,15 +192,22 @@ struct akin_model {
     /* Memory that belongs to the model: copies, widened weights. */
     void **owned;
     size_t owned_count, owned_capacity;
-    pthread_mutex_t lock; /* over widening */
-    bool widened;
+    uint32_t linear_count;
+    pthread_mutex_t lock; /* over what is made when it is first asked for: */
+    bool widened, widened_ends;
+    struct akin__packs *packs[AKIN_PRECISION_INT8 + 1];
 };
 
 /* Fills the towers from model->tensors and model->config; checks every shape. */
 akin_status akin__weights_bind(akin_model *model, akin_error *err);
-/* Makes every akin__linear.f32 valid: in place where the file has aligned
- * float32, in memory of the model otherwise. Thread-safe. */
-akin_status akin__model_widen(const akin_model *model, akin_error *err);
+/* Makes akin__linear.f32 valid: in place where the file has aligned float32, in
+ * memory of the model otherwise. layers: of all; otherwise only of those
+ * without an id, which lower precisions compute in float32 too. Thread-safe. */
+akin_status akin__model_widen(const akin_model *model, bool layers,
+                              akin_error *err);
+/* Reads rows [first, first + n) of W, (n, in), as float32. */
+void akin__linear_read(const akin__linear *l, size_t first, size_t n,
+                       float *out);
 /* Memory that lives as long as the model. */
 void *akin__model_own(akin_model *model, size_t size, akin_error *err);
 
@@ -208,6 +217,32 @@ void *akin__model_own(akin_model *model, size_t size, akin_error *err);
 
 akin_status akin__fingerprint(const char *dir, const akin__tensors *tensors,
                               uint8_t out[AKIN_SHA256_BYTES], akin_error *err);
+
+/* ---- lowp.c: bfloat16 and int8 through oneDNN ----------------------------- */
+
+/* The weights of a model, quantised and laid out for oneDNN. */
+typedef struct akin__packs akin__packs;
+
+/* Whether this processor has instructions that make it worth while. */
+bool akin__lowp_supported(akin_precision precision);
+/* Made at the first call for a precision, then shared; belongs to the model.
+ * Thread-safe. */
+akin_status akin__packs_get(const akin_model *model, akin_precision precision,
+                            akin__packs **out, akin_error *err);
+void akin__packs_free(akin__packs *packs); /* no-op on NULL */
+/* Bytes of scratch memory that one thread's calls need. */
+size_t akin__packs_scratch(const akin__packs *packs);
+/* As akin__linear_f32, then the activation. [from, to) must be all of l or, for
+ * the last layer's qkv, also q or kv. false when oneDNN refuses. */
+bool akin__packed_linear(const akin__packs *packs, const akin__linear *l,
+                         size_t from, size_t to, const float *x, size_t R,
+                         float *y, size_t ldy, bool add, akin__act act,
+                         void *scratch);
+/* The patch matrix straight from 8-bit pixels, normalisation included.
+ * pixels: (n, S, S, 3); y: (n * G * G, C). */
+bool akin__packed_patches(const akin__packs *packs, const akin_model *model,
+                          const uint8_t *pixels, size_t n, float *y,
+                          void *scratch);
 
 /* ---- forward.c ----------------------------------------------------------- */
 
@@ -230,11 +265,18 @@ typedef struct {
     float *h;      /* (R, C) */
     float *big;    /* (R, max(3 C, M)) */
     float *scores; /* akin__scores_size(longest sequence) */
-    akin__trace *trace; /* NULL: none. With it nothing is left out */
+    const akin__packs *packs; /* NULL: float32 */
+    void *scratch;            /* for packs */
+    bool failed;              /* oneDNN refused something: no result */
+    akin__trace *trace;       /* NULL: none. With it nothing is left out */
     void *trace_user;
     const char *trace_tower;
 } akin__pass;
 
+/* A linear layer in the precision of the pass, then the activation. */
+void akin__linear_in(akin__pass *pass, const akin__linear *l, size_t from,
+                     size_t to, const float *x, size_t R, float *y, size_t ldy,
+                     bool add, akin__act act);
 /* y (R, ldy) = x (R, in) W^T + bias for outputs [from, to) of l; with add it is
  * added to what y holds. Columns of y count from `from`. */
 void akin__linear_f32(const akin__linear *l, size_t from, size_t to,
@@ -259,14 +301,17 @@ typedef struct {
     size_t pictures;         /* most in one pass */
     size_t texts, text_rows; /* the same for texts, and for their tokens */
     float *x, *h, *big, *scores;
-    uint32_t *start, *pick; /* (max(pictures, texts) + 1) */
+    uint32_t *start, *pick;   /* (max(pictures, texts) + 1) */
+    const akin__packs *packs; /* NULL: float32 */
+    void *scratch;
     akin__trace *trace;
     void *trace_user;
 } akin__worker;
 
 /* lut: (3, 256), pixel values to network inputs. out: (n, dim), not normalised.
  * n at most worker->pictures. */
-void akin__vision(const akin_model *model, akin__worker *worker,
+/* false: no result */
+bool akin__vision(const akin_model *model, akin__worker *worker,
                   const float *lut, const uint8_t *pixels, size_t n,
                   float *out);
 
@@ -276,7 +321,7 @@ uint32_t akin__text_length(const akin_model *model, const int32_t *ids,
                            uint32_t count);
 /* lengths: from akin__text_length; their sum at most worker->text_rows, n at
  * most worker->texts. ids: (n, stride). */
-void akin__text(const akin_model *model, akin__worker *worker,
+bool akin__text(const akin_model *model, akin__worker *worker,
                 const int32_t *ids, size_t stride, const uint32_t *lengths,
                 size_t n, float *out);
 

@@ -201,6 +201,8 @@ void akin_model_close(akin_model *model)
         akin_free(model->owned[i]);
     akin_free(model->owned);
     akin__tensors_close(model->tensors);
+    for (int i = 0; i <= AKIN_PRECISION_INT8; i++)
+        akin__packs_free(model->packs[i]);
     pthread_mutex_destroy(&model->lock);
     akin_free(model);
 }

@@ -42,7 +42,7 @@ static void embed_tokens(const akin_model *model, const int32_t *ids,
     }
 }
 
-void akin__text(const akin_model *model, akin__worker *worker,
+bool akin__text(const akin_model *model, akin__worker *worker,
                 const int32_t *ids, size_t stride, const uint32_t *lengths,
                 size_t n, float *out)
 {
@@ -57,6 +57,8 @@ void akin__text(const akin_model *model, akin__worker *worker,
                        .h = worker->h,
                        .big = worker->big,
                        .scores = worker->scores,
+                       .packs = worker->packs,
+                       .scratch = worker->scratch,
                        .trace = worker->trace,
                        .trace_user = worker->trace_user,
                        .trace_tower = "text"};
@@ -82,4 +84,5 @@ void akin__text(const akin_model *model, akin__worker *worker,
     }
     akin__linear_f32(&tower->out, 0, dim, pass.h, n, out, dim, false);
     akin__emit(&pass, "91_projection", out, n, dim, dim);
+    return !pass.failed;
 }

@@ -32,6 +32,26 @@ static void cut_patches(const float *lut, const uint8_t *pixels, size_t S,
     }
 }
 
+/* pass->h (n * G * G, C): the patches' embeddings without positions. */
+static void patches(akin__pass *pass, const akin_model *model, const float *lut,
+                    const uint8_t *pixels, size_t n)
+{
+    const akin__config *c = &model->config;
+    size_t S = c->image_size, P = c->patch, G = S / P, C = c->vision.width;
+
+    if (pass->packs) {
+        if (!akin__packed_patches(pass->packs, model, pixels, n, pass->h,
+                                  pass->scratch))
+            pass->failed = true;
+        return;
+    }
+    for (size_t b = 0; b < n; b++)
+        cut_patches(lut, pixels + b * S * S * 3, S, P,
+                    pass->big + b * G * G * 3 * P * P);
+    akin__linear_f32(&model->patch, 0, C, pass->big, n * G * G, pass->h, C,
+                     false);
+}
+
 /* x (n, T, C) from patches (n, G * G, C): class token in front, positions. */
 static void add_positions(const akin_model *model, const float *patches,
                           size_t n, size_t T, float *x)
@@ -90,11 +110,11 @@ static void class_token_out(const akin_model *model, akin__pass *pass,
                      out, model->config.dim, false);
 }
 
-void akin__vision(const akin_model *model, akin__worker *worker,
+bool akin__vision(const akin_model *model, akin__worker *worker,
                   const float *lut, const uint8_t *pixels, size_t n, float *out)
 {
     const akin__config *c = &model->config;
-    size_t S = c->image_size, P = c->patch, G = S / P, C = c->vision.width;
+    size_t G = c->image_size / c->patch, C = c->vision.width;
     size_t T = G * G + (c->siglip ? 0 : 1);
     akin__pass pass = {.tower = &model->vision,
                        .B = n,
@@ -104,15 +124,13 @@ void akin__vision(const akin_model *model, akin__worker *worker,
                        .h = worker->h,
                        .big = worker->big,
                        .scores = worker->scores,
+                       .packs = worker->packs,
+                       .scratch = worker->scratch,
                        .trace = worker->trace,
                        .trace_user = worker->trace_user,
                        .trace_tower = "image"};
 
-    for (size_t b = 0; b < n; b++)
-        cut_patches(lut, pixels + b * S * S * 3, S, P,
-                    pass.big + b * G * G * 3 * P * P);
-    akin__linear_f32(&model->patch, 0, C, pass.big, n * G * G, pass.h, C,
-                     false);
+    patches(&pass, model, lut, pixels, n);
     akin__emit(&pass, "00_patch_conv", pass.h, n * G * G, C, C);
     for (size_t b = 0; b <= n; b++)
         worker->start[b] = worker->pick[b] = (uint32_t)(b * T);
@@ -130,4 +148,5 @@ void akin__vision(const akin_model *model, akin__worker *worker,
         class_token_out(model, &pass, out);
     }
     akin__emit(&pass, "91_projection", out, n, c->dim, c->dim);
+    return !pass.failed;
 }

@@ -154,7 +154,8 @@ static void bind_linear(binder *b, akin__linear *l, size_t out, size_t in,
     uint64_t shape[2] = {out, in};
     char full[160];
 
-    *l = (akin__linear){.parts = 1, .out = out, .in = in};
+    *l = (akin__linear){
+        .parts = 1, .out = out, .in = in, .id = ++b->model->linear_count};
     snprintf(full, sizeof full, "%s%s.weight", prefix, name);
     l->part[0] = need(b, full, 2, shape);
     l->bias = vector(b, out, "%s%s.bias", prefix, name);
@@ -169,7 +170,10 @@ static void bind_qkv_parts(binder *b, akin__linear *l, size_t width,
     uint64_t shape[2] = {width, width};
     float *bias;
 
-    *l = (akin__linear){.parts = 3, .out = 3 * width, .in = width};
+    *l = (akin__linear){.parts = 3,
+                        .out = 3 * width,
+                        .in = width,
+                        .id = ++b->model->linear_count};
     bias = akin__model_own(b->model, l->out * sizeof *bias, b->err);
     if (!bias && !b->rc) b->rc = AKIN_NOMEM;
     l->bias = bias;
@@ -193,7 +197,10 @@ static void bind_qkv_stacked(binder *b, akin__linear *l, size_t width,
     uint64_t shape[2] = {3 * width, width};
     char full[160];
 
-    *l = (akin__linear){.parts = 1, .out = 3 * width, .in = width};
+    *l = (akin__linear){.parts = 1,
+                        .out = 3 * width,
+                        .in = width,
+                        .id = ++b->model->linear_count};
     snprintf(full, sizeof full, "%s%sweight", prefix, name);
     l->part[0] = need(b, full, 2, shape);
     l->bias = vector(b, l->out, "%s%sbias", prefix, name);
@@ -245,7 +252,8 @@ static void bind_out(binder *b, akin__tower *tower, size_t dim,
     const float *stored = b->names->transposed_out ? copy_of(b, t) : NULL;
     float *copy;
 
-    tower->out = (akin__linear){.part = {t}, .parts = 1, dim, width};
+    tower->out =
+        (akin__linear){.part = {t}, .parts = 1, .out = dim, .in = width};
     if (!stored) return;
     copy = akin__model_own(b->model, dim * width * sizeof *copy, b->err);
     if (!copy) {
@@ -268,7 +276,8 @@ static void bind_patch(binder *b, const akin__config *c)
     b->model->patch = (akin__linear){.part = {need(b, name, 4, shape)},
                                      .parts = 1,
                                      .out = c->vision.width,
-                                     .in = (size_t)3 * c->patch * c->patch};
+                                     .in = (size_t)3 * c->patch * c->patch,
+                                     .id = ++b->model->linear_count};
     if (c->siglip)
         b->model->patch.bias =
             vector(b, c->vision.width, "%s.bias", b->names->patch);
@@ -295,6 +304,7 @@ static void bind_head(binder *b, size_t width, size_t mlp)
     bind_norm(b, &head->norm, width, prefix, "layernorm");
     bind_linear(b, &head->fc1, mlp, width, prefix, "mlp.fc1");
     bind_linear(b, &head->fc2, width, mlp, prefix, "mlp.fc2");
+    head->qkv.id = head->proj.id = head->fc1.id = head->fc2.id = 0;
 }
 
 static void bind_vision(binder *b, const akin__config *c)
@@ -326,11 +336,13 @@ static void bind_text(binder *b, const akin__config *c)
     bind_positions(b, tower, c->context, b->names->text_positions);
     bind_layers(b, tower, b->names->text_layers);
     bind_norm(b, &tower->post, c->text.width, "", b->names->text_post);
-    if (c->siglip)
+    if (c->siglip) {
         bind_linear(b, &tower->out, c->dim, c->text.width, "text_model.",
                     "head");
-    else
+        tower->out.id = 0;
+    } else {
         bind_out(b, tower, c->dim, b->names->text_out);
+    }
 }
 
 /* One number; logit scales come as a scalar or as a list of one. */
@@ -381,8 +393,8 @@ static akin_status widen(akin_model *model, akin__linear *l, akin_error *err)
     return AKIN_OK;
 }
 
-static akin_status widen_tower(akin_model *model, akin__tower *tower,
-                               akin_error *err)
+static akin_status widen_layers(akin_model *model, akin__tower *tower,
+                                akin_error *err)
 {
     akin_status rc = AKIN_OK;
 
@@ -394,32 +406,50 @@ static akin_status widen_tower(akin_model *model, akin__tower *tower,
         for (size_t k = 0; k < 4 && !rc; k++)
             rc = widen(model, all[k], err);
     }
-    return rc ? rc : widen(model, &tower->out, err);
-}
-
-static akin_status widen_all(akin_model *model, akin_error *err)
-{
-    akin__linear *head[] = {&model->patch, &model->head.qkv, &model->head.proj,
-                            &model->head.fc1, &model->head.fc2};
-    akin_status rc = widen_tower(model, &model->vision, err);
-
-    if (!rc) rc = widen_tower(model, &model->text, err);
-    for (size_t i = 0; i < sizeof head / sizeof head[0] && !rc; i++)
-        rc = widen(model, head[i], err);
     return rc;
 }
 
-akin_status akin__model_widen(const akin_model *model, akin_error *err)
+/* Everything outside the layers, but for the patches. */
+static akin_status widen_ends(akin_model *model, akin_error *err)
+{
+    akin__linear *ends[] = {&model->vision.out, &model->text.out,
+                            &model->head.qkv,   &model->head.proj,
+                            &model->head.fc1,   &model->head.fc2};
+    akin_status rc = AKIN_OK;
+
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0] && !rc; i++)
+        rc = widen(model, ends[i], err);
+    return rc;
+}
+
+akin_status akin__model_widen(const akin_model *model, bool layers,
+                              akin_error *err)
 {
     /* what changes is a cache behind the lock; the model stays the same */
     akin_model *m = (akin_model *)(uintptr_t)model;
     akin_status rc = AKIN_OK;
 
     pthread_mutex_lock(&m->lock);
-    if (!m->widened) {
-        rc = widen_all(m, err);
+    if (!m->widened_ends) {
+        rc = widen_ends(m, err);
+        m->widened_ends = rc == AKIN_OK;
+    }
+    if (!rc && layers && !m->widened) {
+        rc = widen(m, &m->patch, err);
+        if (!rc) rc = widen_layers(m, &m->vision, err);
+        if (!rc) rc = widen_layers(m, &m->text, err);
         m->widened = rc == AKIN_OK;
     }
     pthread_mutex_unlock(&m->lock);
     return rc;
+}
+
+void akin__linear_read(const akin__linear *l, size_t first, size_t n,
+                       float *out)
+{
+    size_t height = l->out / l->parts;
+
+    for (size_t i = first; i < first + n; i++, out += l->in)
+        akin__tensor_read(l->part[i / height], (uint64_t)(i % height) * l->in,
+                          l->in, out);
 }
