@@ -187,11 +187,18 @@ typedef struct {
  * string. Reads nothing else: cheap enough for every file of a folder. */
 bool akin_picture_sniff(akin_span first_bytes, const char **format);
 
+/* Optional: starts libvips and the small helper process in which drawings are
+ * rendered (SVG can ask for hours of work; a process can be ended). Both start
+ * by themselves with the first picture and the first drawing; but the helper is
+ * a fork of the program, cheapest early in main. It ends with the program.
+ * Fails with AKIN_INTERNAL. */
+akin_status akin_picture_init_library(akin_error *err);
+
 /* Pixels of a picture file: first frame, upright, 8-bit RGB. 16-bit samples are
  * cut to their high byte; CMYK without a profile becomes RGB as the reference
  * does it. options NULL: all zero. Limits are checked against the header,
  * before memory is taken. Any number of threads; uses the caller's alone
- * (libheif starts its own). The first call initialises libvips.
+ * (libheif starts its own; drawings have a process).
  * Fails with AKIN_UNSUPPORTED (not a format that is read), AKIN_BAD_DATA (empty,
  * truncated, damaged), AKIN_TOO_LARGE (a limit), AKIN_TIMEOUT, AKIN_NOMEM. */
 akin_status akin_picture_decode(akin_span bytes,

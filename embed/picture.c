@@ -496,7 +496,7 @@ static akin_status run(job *j, akin_error *err)
     return rc ? rc : read_rows(j, err);
 }
 
-static void fill_defaults(akin_picture_options *o)
+void akin__picture_fill_options(akin_picture_options *o)
 {
     if (o->max_bytes == 0) o->max_bytes = AKIN_PICTURE_MAX_BYTES;
     if (o->max_pixels == 0) o->max_pixels = AKIN_PICTURE_MAX_PIXELS;
@@ -505,37 +505,51 @@ static void fill_defaults(akin_picture_options *o)
     if (o->max_ms == 0) o->max_ms = AKIN_PICTURE_MAX_MS;
 }
 
-akin_status akin_picture_decode(akin_span bytes,
-                                const akin_picture_options *options,
-                                akin_picture *out, akin_error *err)
+akin_status akin__picture_decode_here(akin_span bytes,
+                                      const akin_picture_options *options,
+                                      akin_picture *out, akin_error *err)
 {
-    job j = {.bytes = bytes, .factor = 1, .out = out};
-    akin_status rc;
+    job j = {.bytes = bytes, .options = *options, .factor = 1, .out = out};
+    akin_status rc = akin__picture_need_vips(err);
+    const char *name;
 
     memset(out, 0, sizeof *out);
-    if (options != NULL) j.options = *options;
-    fill_defaults(&j.options);
-    if (bytes.size == 0)
-        return akin_fail(err, AKIN_BAD_DATA, "an empty picture file");
-    if (bytes.size > j.options.max_bytes)
-        return akin_fail(err, AKIN_TOO_LARGE,
-                         "expected a picture of up to %llu bytes, got %zu",
-                         (unsigned long long)j.options.max_bytes, bytes.size);
-    j.format = akin__picture_format_of(bytes);
-    if (j.format == PICTURE_NONE)
-        return akin_fail(err, AKIN_UNSUPPORTED,
-                         "expected a JPEG, PNG, WebP, GIF, TIFF, HEIC, AVIF, "
-                         "SVG, BMP or PPM picture, got something else");
-    rc = akin__picture_need_vips(err);
     if (rc) return rc;
+    j.format = akin__picture_format_of(bytes);
     j.deadline_ns = akin_mono_ns() + j.options.max_ms * UINT64_C(1000000);
-    memcpy(out->format, akin__picture_format_name(j.format),
-           strlen(akin__picture_format_name(j.format)));
+    name = akin__picture_format_name(j.format);
+    memcpy(out->format, name, strlen(name));
     rc = run(&j, err);
     if (j.image != NULL) g_object_unref(j.image);
     akin_free(j.owned);
     if (rc) akin_picture_clear(out);
     return rc;
+}
+
+akin_status akin_picture_decode(akin_span bytes,
+                                const akin_picture_options *options,
+                                akin_picture *out, akin_error *err)
+{
+    akin_picture_options o = {0};
+    akin__picture_format format;
+
+    memset(out, 0, sizeof *out);
+    if (options != NULL) o = *options;
+    akin__picture_fill_options(&o);
+    if (bytes.size == 0)
+        return akin_fail(err, AKIN_BAD_DATA, "an empty picture file");
+    if (bytes.size > o.max_bytes)
+        return akin_fail(err, AKIN_TOO_LARGE,
+                         "expected a picture of up to %llu bytes, got %zu",
+                         (unsigned long long)o.max_bytes, bytes.size);
+    format = akin__picture_format_of(bytes);
+    if (format == PICTURE_NONE)
+        return akin_fail(err, AKIN_UNSUPPORTED,
+                         "expected a JPEG, PNG, WebP, GIF, TIFF, HEIC, AVIF, "
+                         "SVG, BMP or PPM picture, got something else");
+    if (format == PICTURE_SVG || format == PICTURE_SVGZ)
+        return akin__picture_decode_apart(bytes, &o, out, err);
+    return akin__picture_decode_here(bytes, &o, out, err);
 }
 
 void akin_picture_clear(akin_picture *picture)

@@ -25,6 +25,19 @@ const char *akin__picture_format_name(akin__picture_format format);
 /* Starts libvips, once per process. Fails with AKIN_INTERNAL. */
 akin_status akin__picture_need_vips(akin_error *err);
 
+/* Puts the defaults where a field is 0. */
+void akin__picture_fill_options(akin_picture_options *options);
+
+/* akin_picture_decode in this process, drawings too; options as filled above. */
+akin_status akin__picture_decode_here(akin_span bytes,
+                                      const akin_picture_options *options,
+                                      akin_picture *out, akin_error *err);
+/* The same for a drawing in a process of its own, which is ended after
+ * options->max_ms. Fails also with AKIN_INTERNAL, AKIN_TIMEOUT. */
+akin_status akin__picture_decode_apart(akin_span bytes,
+                                       const akin_picture_options *options,
+                                       akin_picture *out, akin_error *err);
+
 /* Unpacks gzip up to `limit` bytes; more is AKIN_TOO_LARGE. *out is freed by
  * akin_free. */
 akin_status akin__picture_gunzip(akin_span bytes, size_t limit, uint8_t **out,
