@@ -66,7 +66,7 @@ static akin_status bad_vector(akin_error *err, const char *why)
 akin_status akin_args_fp32(akin_args *args, float **out, uint32_t *dim,
                            akin_error *err)
 {
-    akin_span blob;
+    akin_span blob = {0};
     *out = NULL;
     if (akin_args_next(args, "vector", &blob, NULL))
         return bad_vector(err, "FP32 wants the bytes of the vector");
@@ -93,7 +93,7 @@ akin_status akin_args_values(akin_args *args, float **out, uint32_t *dim,
                              akin_error *err)
 {
     int64_t n;
-    akin_span text;
+    akin_span text = {0};
     *out = NULL;
     if (akin_args_next(args, "dimension", &text, NULL) ||
         !akin_span_int(text, &n) || n < 1 || n > MAX_DIM)
@@ -127,6 +127,31 @@ akin_status akin_collection_name(akin_span text, char out[AKIN_NAME_BYTES + 1],
     memcpy(out, text.data, text.size);
     out[text.size] = 0;
     return AKIN_OK;
+}
+
+akin_status akin_args_captions(akin_args *args, akin_caption_from *out,
+                               akin_error *err)
+{
+    if (akin_args_word(args, "METADATA"))
+        *out = AKIN_CAPTION_METADATA;
+    else if (akin_args_word(args, "FILENAME"))
+        *out = AKIN_CAPTION_FILENAME;
+    else if (akin_args_word(args, "NONE"))
+        *out = AKIN_CAPTION_NONE;
+    else
+        return akin_fail(err, AKIN_INVALID,
+                         "CAPTIONS is metadata, filename or none");
+    return AKIN_OK;
+}
+
+const char *akin_lower_name(const char *name, char out[AKIN_COMMAND_BYTES])
+{
+    size_t n = 0;
+    for (; name[n] && n < AKIN_COMMAND_BYTES - 1; n++)
+        out[n] =
+            (char)(name[n] >= 'A' && name[n] <= 'Z' ? name[n] | 32 : name[n]);
+    out[n] = 0;
+    return out;
 }
 
 akin_status akin_bad_option(akin_span option, akin_error *err)

@@ -114,6 +114,9 @@ akin_status akin_link_send(akin_link *link, const akin_span *argv, size_t argc,
 /* The next reply, for freeReplyObject. An error reply is a reply. */
 akin_status akin_link_receive(akin_link *link, redisReply **out,
                               akin_error *err) AKIN_MUST_CHECK;
+/* Writes what is queued; only then does the other side see it. Receive does so
+ * by itself. */
+akin_status akin_link_flush(akin_link *link, akin_error *err) AKIN_MUST_CHECK;
 /* Both, and an error reply is AKIN_INVALID with its text in err. */
 akin_status akin_link_call(akin_link *link, const akin_span *argv, size_t argc,
                            redisReply **out, akin_error *err) AKIN_MUST_CHECK;

@@ -1,5 +1,6 @@
 /* akin add. Where the directory or the server shares our files, the engine
- * reads them itself (AKIN.INGEST, a job that we follow). */
+ * reads them itself (AKIN.INGEST, a job that we follow); else their bytes are
+ * sent (cli_send.c). */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "cli_send.h"
 
 static bool paths_exist(akin_cli *cli)
 {
@@ -65,41 +67,82 @@ static void print_failures(akin_cli *cli, int64_t job)
     if (list) freeReplyObject(list);
 }
 
-static void print_summary(akin_cli *cli, const redisReply *job)
+static void print_summary(const akin_cli *cli, const akin_progress *p)
 {
-    static const char *const counts[] = {"added", "updated", "unchanged",
-                                         "failed"};
+    const struct {
+        const char *name;
+        uint64_t n;
+    } counts[] = {{"added", p->added},
+                  {"updated", p->updated},
+                  {"unchanged", p->skipped},
+                  {"failed", p->failed}};
     char number[32];
-    json_t *root = json_object();
-    json_object_set_new(root, "collection", json_string(cli->collection));
-    for (size_t i = 0; i < 4; i++) {
-        int64_t n = akin_field_int(job, counts[i]);
-        json_object_set_new(root, counts[i], json_integer(n));
-        if (!cli->json && !cli->quiet)
-            printf("%s%s %s", i ? ", " : "",
-                   akin_thousands((uint64_t)n, number), counts[i]);
+    if (cli->json) {
+        json_t *root = json_pack("{s:s}", "collection", cli->collection);
+        for (size_t i = 0; i < 4; i++)
+            json_object_set_new(root, counts[i].name,
+                                json_integer((json_int_t)counts[i].n));
+        json_dumpf(root, stdout, JSON_COMPACT);
+        json_decref(root);
     }
-    if (cli->json) json_dumpf(root, stdout, JSON_COMPACT);
+    for (size_t i = 0; i < 4 && !cli->json && !cli->quiet; i++)
+        printf("%s%s %s", i ? ", " : "", akin_thousands(counts[i].n, number),
+               counts[i].name);
     if (cli->json || !cli->quiet) printf("\n");
-    json_decref(root);
+}
+
+static int add_as_job(akin_cli *cli, akin_progress *p)
+{
+    int64_t job = 0;
+    redisReply *end = NULL;
+    int code = ask_to_ingest(cli, &job);
+    if (!code) code = akin_cli_follow(cli, job, "adding", &end);
+    if (!end) return code;
+    print_failures(cli, job);
+    p->added = (uint64_t)akin_field_int(end, "added");
+    p->updated = (uint64_t)akin_field_int(end, "updated");
+    p->skipped = (uint64_t)akin_field_int(end, "unchanged");
+    p->failed = (uint64_t)akin_field_int(end, "failed");
+    freeReplyObject(end);
+    return code;
+}
+
+static int add_by_sending(akin_cli *cli, akin_progress *p)
+{
+    static const char *const words[] = {"metadata", "filename", "none"};
+    const char *captions = akin_cli_value(cli, "captions", words[0]);
+    akin_ingest what = {.paths = (const char *const *)cli->argv,
+                        .npaths = (size_t)cli->argc,
+                        .flat = akin_cli_has(cli, "flat"),
+                        .hidden = akin_cli_has(cli, "hidden"),
+                        .follow_links = akin_cli_has(cli, "follow"),
+                        .force = akin_cli_has(cli, "force")};
+    akin_report report = {0};
+    size_t i = 0;
+    while (i < 3 && strcmp(words[i], captions) != 0)
+        i++;
+    if (i == 3)
+        return akin_cli_usage(cli, "--captions is metadata, filename or none");
+    what.captions = (akin_caption_from)i;
+    if (akin_cli_has(cli, "prune"))
+        return akin_cli_usage(cli, "--prune works only where the files are: "
+                                   "on the server's machine");
+    int code = akin_cli_send(cli, &what, &report);
+    *p = report.progress;
+    return code;
 }
 
 int akin_cli_add(akin_cli *cli)
 {
-    int64_t job = 0;
-    redisReply *end = NULL;
+    akin_progress p = {0};
     if (!cli->argc)
         return akin_cli_usage(cli, "expected files, folders or catalogues");
     if (!paths_exist(cli)) return AKIN_EXIT_CANNOT;
-    int code = ask_to_ingest(cli, &job);
-    if (!code) code = akin_cli_follow(cli, job, "adding", &end);
-    if (end) {
-        print_failures(cli, job);
-        print_summary(cli, end);
-        if (code == AKIN_EXIT_INTERRUPTED && !cli->quiet)
-            akin_cli_fail(0, "stopped; the same command goes on from here");
-        if (!code && akin_field_int(end, "failed")) code = AKIN_EXIT_NOTHING;
-        freeReplyObject(end);
-    }
-    return code;
+    bool send = akin_cli_has(cli, "send") || !akin_link_shares_files(cli->link);
+    int code = send ? add_by_sending(cli, &p) : add_as_job(cli, &p);
+    if (code && code != AKIN_EXIT_INTERRUPTED) return code;
+    print_summary(cli, &p);
+    if (code && !cli->quiet)
+        akin_cli_fail(0, "stopped; the same command goes on from here");
+    return !code && p.failed ? AKIN_EXIT_NOTHING : code;
 }

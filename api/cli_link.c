@@ -308,6 +308,15 @@ akin_status akin_link_send(akin_link *link, const akin_span *argv, size_t argc,
     return rc;
 }
 
+akin_status akin_link_flush(akin_link *link, akin_error *err)
+{
+    int done = !link->context;
+    while (!done)
+        if (redisBufferWrite(link->context, &done) != REDIS_OK)
+            return lost(link, err);
+    return AKIN_OK;
+}
+
 akin_status akin_link_receive(akin_link *link, redisReply **out,
                               akin_error *err)
 {

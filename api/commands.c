@@ -29,7 +29,8 @@ static const akin_command table[] = {
      "add an element, or change it",
      "key [REDUCE dim] (FP32 blob | VALUES n value ... | IMAGE bytes | TEXT "
      "words | CAPTION words) element [CAPTION words] [SETATTR json] [PATH "
-     "path] [MODIFIED ms] [CAS] [NOQUANT | Q8 | BIN] [EF n] [M n]"},
+     "path] [MODIFIED ms] [DESCRIBE] [CAPTIONS metadata|filename|none] [CAS] "
+     "[NOQUANT | Q8 | BIN] [EF n] [M n]"},
     {"VSIM", -4, READ | KEY, akin_cmd_vsim, "vector",
      "elements most similar to a vector, element, text or picture",
      "key " QUERY " [WITHSCORES] [WITHATTRIBS] [EF n] [FILTER-EF n] "
@@ -190,14 +191,10 @@ static bool arity_fits(const akin_command *row, size_t argc)
 
 static void wrong_arity(akin_call *call, const akin_command *row)
 {
-    char name[32], message[80];
-    size_t n = strlen(row->name);
-    for (size_t i = 0; i <= n && i < sizeof name; i++)
-        name[i] = (char)(row->name[i] >= 'A' && row->name[i] <= 'Z'
-                             ? row->name[i] | 32
-                             : row->name[i]);
+    char name[AKIN_COMMAND_BYTES], message[96];
     snprintf(message, sizeof message,
-             "wrong number of arguments for '%s' command", name);
+             "wrong number of arguments for '%s' command",
+             akin_lower_name(row->name, name));
     akin_reply_error(call->reply, "ERR", message);
 }
 
@@ -252,5 +249,48 @@ void akin_dispatch(akin_call *call)
         wrong_arity(call, row);
     } else {
         run(call, row);
+    }
+}
+
+/* How many of the calls, from the first, are VADDs on one collection. */
+static size_t vadd_run(const akin_call *calls, size_t n,
+                       const akin_command *vadd)
+{
+    size_t i = 0;
+    while (i < n && akin_span_is(calls[i].argv[0], vadd->name) &&
+           arity_fits(vadd, calls[i].argc) &&
+           calls[i].argv[1].size == calls[0].argv[1].size &&
+           !memcmp(calls[i].argv[1].data, calls[0].argv[1].data,
+                   calls[0].argv[1].size))
+        i++;
+    return i;
+}
+
+static void vadd_together(akin_call *calls, size_t n, const akin_command *row,
+                          const char *collection)
+{
+    akin_command_stats *stats = &calls->service->stats[row - table];
+    uint64_t start = akin_mono_ns();
+    akin_vadd_many(calls, n, collection);
+    uint64_t ns = (akin_mono_ns() - start) / n;
+    for (size_t i = 0; i < n; i++)
+        count_call(stats, ns, false);
+}
+
+void akin_dispatch_all(akin_call *calls, size_t n)
+{
+    const akin_command *vadd = akin_command_find(akin_span_of("VADD"));
+    char collection[AKIN_NAME_BYTES + 1];
+    for (size_t i = 0; i < n;) {
+        size_t run = calls[i].session->authenticated
+                         ? vadd_run(calls + i, n - i, vadd)
+                         : 0;
+        if (run > 1 &&
+            !akin_collection_name(calls[i].argv[1], collection, NULL)) {
+            vadd_together(calls + i, run, vadd, collection);
+            i += run;
+        } else {
+            akin_dispatch(&calls[i++]);
+        }
     }
 }

@@ -98,6 +98,11 @@ const akin_command *akin_command_find(akin_span name);
  * arity, counts. Exactly one reply is appended, whatever happens. */
 void akin_dispatch(akin_call *call);
 
+/* The same for several requests of one session in a row, replies in order. They
+ * may share work: VADDs on one collection that follow each other are one
+ * transaction and fill the encoder's batches. */
+void akin_dispatch_all(akin_call *calls, size_t n);
+
 /* ---- shared by the handlers (commands_*.c) --------------------------------- */
 
 /* The start of an argument, for the %.*s of a message. */
@@ -127,14 +132,23 @@ akin_status akin_args_fp32(akin_args *args, float **out, uint32_t *dim,
                            akin_error *err) AKIN_MUST_CHECK;
 akin_status akin_args_values(akin_args *args, float **out, uint32_t *dim,
                              akin_error *err) AKIN_MUST_CHECK;
+/* metadata, filename or none. */
+akin_status akin_args_captions(akin_args *args, akin_caption_from *out,
+                               akin_error *err) AKIN_MUST_CHECK;
 /* Copies a name that the engine wants NUL-terminated. */
 akin_status akin_collection_name(akin_span text, char out[AKIN_NAME_BYTES + 1],
                                  akin_error *err) AKIN_MUST_CHECK;
+#define AKIN_COMMAND_BYTES 32 /* longest name of a command, and its NUL */
+/* "VADD" to "vadd"; gives out. */
+const char *akin_lower_name(const char *name, char out[AKIN_COMMAND_BYTES]);
 /* "syntax error" with the option that was not understood. */
 akin_status akin_bad_option(akin_span option, akin_error *err);
 
 /* Appends INFO's text for one section (NULL: the usual ones) to out. */
 void akin_info_text(akin_service *service, const char *section, akin_buf *out);
+
+/* VADDs on one collection, as one put; writes n replies. */
+void akin_vadd_many(akin_call *calls, size_t n, const char *collection);
 
 /* The handlers, by file. */
 akin_handler akin_cmd_ping, akin_cmd_echo, akin_cmd_quit, akin_cmd_hello,

@@ -304,12 +304,8 @@ akin_status akin_cmd_client(akin_call *c, akin_error *err)
 
 static void lower_name(akin_reply *r, const char *name)
 {
-    char lower[32];
-    size_t n = 0;
-    for (; name[n] && n < sizeof lower; n++)
-        lower[n] =
-            (char)(name[n] >= 'A' && name[n] <= 'Z' ? name[n] | 32 : name[n]);
-    akin_reply_bulk(r, lower, n);
+    char lower[AKIN_COMMAND_BYTES];
+    akin_reply_text(r, akin_lower_name(name, lower));
 }
 
 static void flag_set(akin_reply *r, unsigned flags)

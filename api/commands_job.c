@@ -26,21 +26,6 @@ typedef struct {
     akin_ingest source;
 } ingestion;
 
-static akin_status ingest_captions(akin_args *args, akin_ingest *source,
-                                   akin_error *err)
-{
-    if (akin_args_word(args, "METADATA"))
-        source->captions = AKIN_CAPTION_METADATA;
-    else if (akin_args_word(args, "FILENAME"))
-        source->captions = AKIN_CAPTION_FILENAME;
-    else if (akin_args_word(args, "NONE"))
-        source->captions = AKIN_CAPTION_NONE;
-    else
-        return akin_fail(err, AKIN_INVALID,
-                         "CAPTIONS is metadata, filename or none");
-    return AKIN_OK;
-}
-
 /* Options come before the paths. *paths is for akin_free. */
 static akin_status ingest_parse(akin_call *c, ingestion *in,
                                 const char ***paths, akin_error *err)
@@ -62,7 +47,7 @@ static akin_status ingest_parse(akin_call *c, ingestion *in,
                 option = *switches[i].set = true;
         if (akin_args_word(&args, "CAPTIONS")) {
             option = true;
-            rc = ingest_captions(&args, &in->source, err);
+            rc = akin_args_captions(&args, &in->source.captions, err);
         }
     }
     if (rc) return rc;

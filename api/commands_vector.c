@@ -74,6 +74,14 @@ static akin_status vadd_option(akin_args *args, vadd *add, akin_error *err)
         return akin_args_next(args, "words", &add->item.caption, err);
     if (akin_args_word(args, "PATH"))
         return akin_args_next(args, "a path", &add->item.path, err);
+    if (akin_args_word(args, "DESCRIBE")) {
+        add->item.describe = true;
+        return AKIN_OK;
+    }
+    if (akin_args_word(args, "CAPTIONS")) {
+        add->item.make_caption = true;
+        return akin_args_captions(args, &add->item.captions, err);
+    }
     if (akin_args_word(args, "MODIFIED"))
         return akin_args_int(args, "MODIFIED", 0, INT64_MAX / 2,
                              &add->item.modified_ms, err);
@@ -106,6 +114,66 @@ akin_status akin_cmd_vadd(akin_call *c, akin_error *err)
     if (!rc) akin_reply_bool(c->reply, result.outcome == AKIN_PUT_ADDED);
     akin_free(add.vector);
     return rc;
+}
+
+/* Where one of several VADDs stands: it may fail by itself. */
+typedef struct {
+    vadd add;
+    akin_status status;
+    akin_error error;
+    size_t at; /* of the items that are put */
+} vadd_one;
+
+static void vadd_reply(akin_reply *reply, const vadd_one *one,
+                       akin_status status, const akin_error *error,
+                       const akin_put_result *results)
+{
+    const akin_put_result *result = results + one->at;
+    if (one->status)
+        akin_reply_error(reply, akin_status_resp(one->status),
+                         one->error.message);
+    else if (status)
+        akin_reply_error(reply, akin_status_resp(status), error->message);
+    else if (result->status)
+        akin_reply_error(reply, akin_status_resp(result->status),
+                         result->message);
+    else
+        akin_reply_bool(reply, result->outcome == AKIN_PUT_ADDED);
+}
+
+void akin_vadd_many(akin_call *calls, size_t n, const char *collection)
+{
+    vadd_one *all = akin_calloc(n, sizeof *all);
+    akin_item_input *items = akin_calloc(n, sizeof *items);
+    akin_put_result *results = akin_calloc(n, sizeof *results);
+    akin_put_options options = {.create = true};
+    akin_status rc = AKIN_OK;
+    akin_error err;
+    size_t good = 0;
+
+    if (!all || !items || !results) {
+        rc = akin_fail(&err, AKIN_NOMEM, "no memory for the elements");
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            vadd_one *one = &all[i];
+            one->status = vadd_parse(&calls[i], &one->add, &one->error);
+            one->at = good;
+            if (!one->status) items[good++] = one->add.item;
+        }
+        if (good)
+            rc = akin_engine_put(calls->service->engine, collection, items,
+                                 good, &options, results, &err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        static const vadd_one none;
+        static const akin_put_result no_result;
+        vadd_reply(calls[i].reply, all ? &all[i] : &none, rc, &err,
+                   results ? results : &no_result);
+        if (all) akin_free(all[i].add.vector);
+    }
+    akin_free(all);
+    akin_free(items);
+    akin_free(results);
 }
 
 /* ---- one element --------------------------------------------------------------- */

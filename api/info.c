@@ -108,18 +108,17 @@ static void info_cpu(akin_service *s, akin_buf *out)
 static void info_commandstats(akin_service *s, akin_buf *out)
 {
     size_t n;
+    char name[AKIN_COMMAND_BYTES];
     const akin_command *rows = akin_commands(&n);
     for (size_t i = 0; i < n; i++) {
         uint64_t calls = s->stats[i].calls, us = s->stats[i].ns / 1000;
         if (!calls && !s->stats[i].rejected) continue;
-        akin_buf_text(out, "cmdstat_");
-        for (const char *c = rows[i].name; *c; c++)
-            akin_buf_printf(out, "%c", *c >= 'A' && *c <= 'Z' ? *c | 32 : *c);
         akin_buf_printf(out,
-                        ":calls=%" PRIu64 ",usec=%" PRIu64
+                        "cmdstat_%s:calls=%" PRIu64 ",usec=%" PRIu64
                         ",usec_per_call=%.2f,rejected_calls=%" PRIu64
                         ",failed_calls=%" PRIu64 "\r\n",
-                        calls, us, calls ? (double)us / (double)calls : 0.0,
+                        akin_lower_name(rows[i].name, name), calls, us,
+                        calls ? (double)us / (double)calls : 0.0,
                         (uint64_t)s->stats[i].rejected,
                         (uint64_t)s->stats[i].failed);
     }

@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BATCH_REQUESTS  32   /* that one hand-off carries */
-#define QUEUED_REQUESTS 1024 /* beyond which the socket is not read */
-#define QUEUED_BYTES    (1u << 20)
+#define BATCH_REQUESTS  32          /* that one hand-off carries */
+#define QUEUED_REQUESTS 1024        /* beyond which the socket is not read */
+#define QUEUED_BYTES    (8u << 20)  /* as well; many pictures */
+#define SCARCE_BYTES    (64u << 10) /* the same, when memory is scarce */
 #define FLUSH_BYTES     65536
 #define GUEST_ARGS      16 /* of a client that has not logged in */
 #define GUEST_BYTES     16384
@@ -182,12 +183,20 @@ static void run_one(akin__client *c, const akin_request *r, akin_reply *reply)
     akin_dispatch(&call);
 }
 
-/* On a worker. The client's session is ours until run returns. */
+/* On a worker. The client's session is ours to read until run returns. */
 static void run_batch(akin_task *task)
 {
     batch *b = (batch *)task;
+    akin_call calls[BATCH_REQUESTS];
+    size_t n = 0;
+    b->reply.proto = b->client->session.proto;
     for (akin_request *r = b->requests; r; r = r->next)
-        run_one(b->client, r, &b->reply);
+        calls[n++] = (akin_call){.service = b->client->server->service,
+                                 .session = &b->client->session,
+                                 .argc = r->argc,
+                                 .argv = r->argv,
+                                 .reply = &b->reply};
+    akin_dispatch_all(calls, n);
 }
 
 static void batch_done(akin_task *task)
@@ -267,11 +276,20 @@ static void update_limits(akin__client *c)
 
 static void start_reading(akin__client *c);
 
+/* How much may wait of a client before its socket is not read. */
+static size_t queue_limit(const akin_server *s)
+{
+    uint64_t most = s->options.memory_bytes;
+    bool scarce = most && atomic_load(&s->stats.held_bytes) > most / 2;
+    return scarce ? SCARCE_BYTES : QUEUED_BYTES;
+}
+
 /* Reads the socket or not, by what is waiting. */
 static void steer_reading(akin__client *c)
 {
     bool want = !c->ended && !c->closing && !c->dropped &&
-                c->queued < QUEUED_REQUESTS && c->queued_bytes < QUEUED_BYTES;
+                c->queued < QUEUED_REQUESTS &&
+                c->queued_bytes < queue_limit(c->server);
     if (want && !c->reading) {
         start_reading(c);
     } else if (!want && c->reading) {
@@ -365,7 +383,7 @@ static void take_bytes(akin__client *c, const char *data, size_t size)
     }
     if (c->dropped) return;
     count_held(c, c->queued_bytes + akin_resp_pending(c->parser));
-    if (s->options.memory_bytes && c->held > QUEUED_BYTES &&
+    if (s->options.memory_bytes && c->held > SCARCE_BYTES &&
         atomic_load(&s->stats.held_bytes) > s->options.memory_bytes) {
         atomic_fetch_add(&s->stats.over_limit_closed, 1);
         fatal(c, "the requests of all clients together take too much memory; "

@@ -228,6 +228,12 @@ AKIN_API akin_status akin_engine_list(akin_engine *engine,
 
 /* ---- items ----------------------------------------------------------------- */
 
+typedef enum {
+    AKIN_CAPTION_METADATA, /* title and keywords in the file, if any */
+    AKIN_CAPTION_FILENAME, /* else the words of the file name */
+    AKIN_CAPTION_NONE
+} akin_caption_from;
+
 /* One item to put. A part whose data is NULL is left as it is (or absent, in a
  * new item); an empty caption or empty attributes are removed. */
 typedef struct {
@@ -240,6 +246,12 @@ typedef struct {
     akin_span attributes; /* JSON object */
     akin_span path;       /* where the picture came from; informative */
     int64_t modified_ms;  /* of that file; 0: unknown */
+    /* With a picture, what ingesting its file does. describe: attributes say
+     * path (the id), folder, width, height, format, bytes, modified, and are
+     * merged into those that are there. make_caption: without a caption, one is
+     * made as `captions` says. */
+    bool describe, make_caption;
+    akin_caption_from captions;
 } akin_item_input;
 
 typedef enum {
@@ -485,12 +497,6 @@ typedef struct {
 } akin_report;
 AKIN_API void akin_report_clear(akin_report *report);
 
-typedef enum {
-    AKIN_CAPTION_METADATA, /* title and keywords in the file, if any */
-    AKIN_CAPTION_FILENAME, /* else the words of the file name */
-    AKIN_CAPTION_NONE
-} akin_caption_from;
-
 /* What to read. Each path is a folder (its pictures, id = path below it), a
  * picture (id = file name) or a catalogue (.csv, .tsv, .jsonl, .ndjson: columns
  * id, image, caption or title or text; the others become attributes). */
@@ -516,6 +522,31 @@ AKIN_API akin_status akin_engine_ingest(akin_engine *engine,
                                         akin_progress_call *progress,
                                         void *user, akin_report *out,
                                         akin_error *err);
+
+/* What akin_engine_ingest would put, one by one, without putting it: for a
+ * program that sends it to another machine. One thread; needs no engine. */
+typedef struct akin_source akin_source;
+
+typedef struct {
+    akin_item_input item; /* all but the picture, which is not read */
+    const char *file;     /* the picture's path; NULL: none */
+    int64_t file_size;
+    const char *label; /* for messages */
+} akin_source_item;
+
+/* Lists folders; *total (may be NULL): about how many there are. `what` stays
+ * the caller's and must outlive the source. */
+AKIN_API akin_status akin_source_open(const akin_ingest *what,
+                                      akin_source **out, uint64_t *total,
+                                      akin_error *err) AKIN_MUST_CHECK;
+/* The next one, valid until the next call. AKIN_NOT_FOUND, and no label: the
+ * end. Another status with a label: this one cannot be read, go on. */
+AKIN_API akin_status akin_source_next(akin_source *source,
+                                      akin_source_item *out, akin_error *err);
+/* Folders and rows that could not be read so far; the source's. */
+AKIN_API const akin_failure *akin_source_failures(const akin_source *source,
+                                                  size_t *n);
+AKIN_API void akin_source_close(akin_source *source); /* no-op on NULL */
 
 /* Builds the indexes of the collection anew from the stored vectors. */
 AKIN_API akin_status akin_engine_rebuild(akin_engine *engine,

@@ -85,7 +85,7 @@ static bool listing_tick(void *user, size_t found)
 {
     reading *r = user;
     akin__meter_total(r->meter, found);
-    return !akin__meter_stopped(r->meter);
+    return !r->engine || !akin__meter_stopped(r->meter); /* a source has none */
 }
 
 /* Lines, less the header: about as many rows. */
@@ -411,4 +411,70 @@ akin_status akin_engine_ingest(akin_engine *engine, const char *collection,
     rc = akin__ingest(engine, collection, source, &meter, err);
     akin__meter_close(&meter, out);
     return rc;
+}
+
+/* ---- reading without putting ---------------------------------------------------------- */
+
+struct akin_source {
+    reading r;
+    akin__meter meter; /* only its lists: it is never started */
+    akin__chunk *chunk;
+};
+
+akin_status akin_source_open(const akin_ingest *what, akin_source **out,
+                             uint64_t *total, akin_error *err)
+{
+    akin_source *s = akin_calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s) return akin__nomem(err);
+    pthread_mutex_init(&s->meter.lock, NULL);
+    s->r = (reading){.source = what, .meter = &s->meter};
+    akin_status rc = list_everything(&s->r, err);
+    if (total) *total = s->meter.report.progress.total;
+    if (rc)
+        akin_source_close(s);
+    else
+        *out = s;
+    return rc;
+}
+
+akin_status akin_source_next(akin_source *s, akin_source_item *out,
+                             akin_error *err)
+{
+    memset(out, 0, sizeof *out);
+    akin__chunk_close(s->chunk);
+    s->chunk = NULL;
+    akin_status rc = akin__chunk_open(1, &s->chunk, err);
+    if (!rc) rc = next_chunk(&s->r, s->chunk, err);
+    if (rc) return rc;
+    if (!s->chunk->n) return akin_fail(err, AKIN_NOT_FOUND, "no more");
+    const akin__work *w = &s->chunk->works[0];
+    out->item = w->in;
+    out->item.path = akin_span_of(w->file);
+    out->item.modified_ms = w->file_mtime_ns / 1000000;
+    out->item.describe = w->describe;
+    out->item.make_caption = w->file != NULL;
+    out->item.captions = w->caption_from;
+    out->file = w->file;
+    out->file_size = w->file_size;
+    out->label = w->label;
+    if (w->result.status)
+        return akin_fail(err, w->result.status, "%s", w->result.message);
+    return AKIN_OK;
+}
+
+const akin_failure *akin_source_failures(const akin_source *s, size_t *n)
+{
+    *n = s->meter.report.nfailures;
+    return s->meter.report.failures;
+}
+
+void akin_source_close(akin_source *s)
+{
+    if (!s) return;
+    akin__chunk_close(s->chunk);
+    reading_clear(&s->r);
+    akin_report_clear(&s->meter.report);
+    pthread_mutex_destroy(&s->meter.lock);
+    akin_free(s);
 }

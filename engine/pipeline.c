@@ -365,8 +365,15 @@ static akin_status put_next(void *user, akin__chunk *chunk, akin_error *err)
 {
     put_source *s = user;
     (void)err;
-    while (chunk->n < chunk->capacity && s->read < s->n)
-        chunk->works[chunk->n++].in = s->items[s->read++];
+    while (chunk->n < chunk->capacity && s->read < s->n) {
+        akin__work *w = &chunk->works[chunk->n++];
+        w->in = s->items[s->read++];
+        w->describe = w->in.describe;
+        w->caption_from = w->in.captions;
+        if (!w->describe) continue;
+        w->file_mtime_ns = w->in.modified_ms * 1000000;
+        w->file_size = (int64_t)w->in.picture.size;
+    }
     return AKIN_OK;
 }
 

@@ -192,15 +192,20 @@ static char *caption_of_file(const akin__work *w)
     char *caption = NULL;
     if (w->caption_from == AKIN_CAPTION_NONE) return NULL;
     if (!strcmp(w->format, "svg")) caption = akin__svg_caption(w->in.picture);
-    if (!caption && w->caption_from == AKIN_CAPTION_FILENAME)
-        caption = akin__filename_caption(w->file);
+    if (!caption && w->caption_from == AKIN_CAPTION_FILENAME) {
+        akin_span name = w->in.path.size ? w->in.path : w->in.id;
+        char *copy = akin_strndup(name.data, name.size);
+        caption = akin__filename_caption(w->file ? w->file : copy ? copy : "");
+        akin_free(copy);
+    }
     return caption;
 }
 
 static akin_status prepare_caption(akin__chunk *chunk, akin__work *w,
                                    akin_error *err)
 {
-    if (!w->in.caption.data && w->file && w->new_picture) {
+    if (!w->in.caption.data && (w->file || w->in.make_caption) &&
+        w->new_picture) {
         w->made_caption = caption_of_file(w);
         w->in.caption = akin_span_of(w->made_caption);
     }
