@@ -104,7 +104,7 @@ static akin_status load_fvecs(const akin_map *map, const char *path,
     akin_status rc = make_room(n, (uint32_t)dim, out, err);
     for (size_t i = 0; !rc && i < n; i++)
         akin_half_from_float(out->rows + i * (size_t)dim,
-                             (const float *)(map->data + i * width + 4),
+                             (const void *)(map->data + i * width + 4),
                              (size_t)dim);
     return rc;
 }
@@ -142,8 +142,7 @@ static akin_status load_npy(const akin_map *map, const char *path, size_t most,
     if (half)
         memcpy(out->rows, map->data + at + length, (size_t)n * width);
     else
-        akin_half_from_float(out->rows,
-                             (const float *)(map->data + at + length),
+        akin_half_from_float(out->rows, (const void *)(map->data + at + length),
                              (size_t)(n * dim));
     return AKIN_OK;
 }

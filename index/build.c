@@ -81,9 +81,15 @@ static akin_build_need need_of(const akin_index *index, const akin__view *view)
     const akin__head *head = &view->gen->head;
     if (live >= 4 * head->trained_on || head->drifted > rows / 10)
         return AKIN_BUILD_RETRAIN;
-    /* some 1.3 ms of exact scan a query at a million rows of 512 */
-    if (view->delta_rows > 4096 + rows / 128 || dead > 1024 + rows / 5 ||
-        live < index->exact_below / 2)
+    if (dead > 1024 + rows / 5 || live < index->exact_below / 2)
+        return AKIN_BUILD_MERGE;
+    /* at a million rows of 512 the delta's scan then takes 2 ms a query. A merge
+     * rewrites the file: during a large import four times as long as the last
+     * one took is left between them, unless the delta grows past all measure */
+    if (view->delta_rows > 4096 + rows / 64 &&
+        (view->delta_rows > rows / 4 ||
+         akin_mono_ns() - atomic_load(&index->built_at) >
+             4 * atomic_load(&index->build_ns)))
         return AKIN_BUILD_MERGE;
     return AKIN_BUILD_NOT_NEEDED;
 }
@@ -212,8 +218,8 @@ static akin_status map_file(build *b, akin_error *err)
 static void float_row(const build *b, int64_t row, float *out)
 {
     size_t dim = b->index->dim;
-    const uint16_t *vectors = (const uint16_t *)(b->map + b->head.vectors_at);
-    const float *norms = (const float *)(b->map + b->head.norms_at);
+    const uint16_t *vectors = akin__at(b->map, b->head.vectors_at);
+    const float *norms = akin__at(b->map, b->head.norms_at);
     akin_float_from_half(out, vectors + (size_t)row * dim, dim);
     for (size_t i = 0; i < dim; i++)
         out[i] *= norms[row];
@@ -360,6 +366,16 @@ static akin_status write_lists(build *b, akin_error *err)
     return rc;
 }
 
+/* A merge that changes the number of rows by less than a quarter keeps the
+ * curves: measuring takes longer than merging. */
+static bool keeps_curves(const build *b)
+{
+    double rows = (double)b->head.rows, then;
+    if (b->train || !b->view.curves->by[AKIN_QUERY_ITEM].n_points) return false;
+    then = (double)b->view.gen->head.measured_on;
+    return rows > 0.75 * then && rows < 1.25 * then;
+}
+
 /* Measures the curves on the new file, before it has a head. */
 static akin_status measure(build *b, akin_error *err)
 {
@@ -368,16 +384,23 @@ static akin_status measure(build *b, akin_error *err)
     akin__delta empty = {.dim = b->head.dim};
     akin__gen gen = {.head = b->head, .ivf = b->ivf};
     akin__view view = {.gen = &gen, .delta = &empty};
-    akin_status rc;
-    gen.labels = (const uint64_t *)(b->map + b->head.labels_at);
-    gen.norms = (const float *)(b->map + b->head.norms_at);
-    gen.vectors = (const uint16_t *)(b->map + b->head.vectors_at);
-    rc = akin__curve_of_items(&view, p->seed + 2, 0, b->pool, p->progress,
-                              p->user, &b->head.curves[AKIN_QUERY_ITEM], err);
-    if (!rc && p->text_queries && p->n_text)
+    akin_curve *item = &b->head.curves[AKIN_QUERY_ITEM];
+    akin_curve *text = &b->head.curves[AKIN_QUERY_TEXT];
+    akin_status rc = AKIN_OK;
+    gen.labels = akin__at(b->map, b->head.labels_at);
+    gen.norms = akin__at(b->map, b->head.norms_at);
+    gen.vectors = akin__at(b->map, b->head.vectors_at);
+    if (keeps_curves(b)) {
+        b->head.measured_on = b->view.gen->head.measured_on;
+        memcpy(b->head.curves, b->view.curves->by, sizeof b->head.curves);
+    } else {
+        b->head.measured_on = b->head.rows;
+        rc = akin__curve_of_items(&view, p->seed + 2, 0, b->pool, p->progress,
+                                  p->user, item, err);
+    }
+    if (!rc && p->text_queries && p->n_text && !text->n_points)
         rc = akin__curve_measure(&view, p->text_queries, NULL, p->n_text,
-                                 b->pool, p->progress, p->user,
-                                 &b->head.curves[AKIN_QUERY_TEXT], err);
+                                 b->pool, p->progress, p->user, text, err);
     b->report->measure_seconds = seconds_since(start);
     return rc;
 }
@@ -615,6 +638,8 @@ akin_status akin_index_build(akin_index *index, uint64_t covered_seq,
                report ? report : &unwanted);
     rc = run_build(&b, err);
     b.report->seconds = seconds_since(start);
+    atomic_store(&index->build_ns, akin_mono_ns() - start);
+    atomic_store(&index->built_at, akin_mono_ns());
     build_clear(&b);
     atomic_store(&index->building, false);
     return rc;

@@ -50,6 +50,12 @@ typedef struct {
     uint32_t k;      /* neighbours that count */
     akin_hit *truth; /* (nq, k + 1) */
     uint32_t *found; /* (nq) */
+    akin_pool *pool;
+    size_t parts; /* of AKIN__SCAN_QUERIES queries */
+    akin__plan plan;
+    double *recalls, *seconds; /* (nq), (parts): of the point at hand */
+    atomic_bool failed;
+    akin_error why;
 } measure;
 
 /* Takes a query's own label out of its sorted hits. */
@@ -96,15 +102,17 @@ static void truth_part(void *arg, size_t part)
     }
 }
 
-static akin_status find_truth(measure *m, akin_pool *pool, akin_error *err)
+static akin_status find_truth(measure *m, akin_error *err)
 {
+    m->parts = (m->nq + AKIN__SCAN_QUERIES - 1) / AKIN__SCAN_QUERIES;
     m->truth = akin_calloc(m->nq * (m->k + 1), sizeof *m->truth);
     m->found = akin_calloc(m->nq, sizeof *m->found);
-    if (!m->truth || !m->found)
+    m->recalls = akin_calloc(m->nq, sizeof *m->recalls);
+    m->seconds = akin_calloc(m->parts, sizeof *m->seconds);
+    if (!m->truth || !m->found || !m->recalls || !m->seconds)
         return akin_fail(err, AKIN_NOMEM, "out of memory for %zu queries",
                          m->nq);
-    akin_pool_each(pool, (m->nq + AKIN__SCAN_QUERIES - 1) / AKIN__SCAN_QUERIES,
-                   truth_part, m);
+    akin_pool_each(m->pool, m->parts, truth_part, m);
     return AKIN_OK;
 }
 
@@ -128,30 +136,41 @@ static double recall_of(const measure *m, size_t q, akin__top *top)
     return want ? (double)right / want : 1;
 }
 
-/* Runs all queries at one point, which has its nprobe and candidates. */
-static akin_status measure_point(const measure *m, akin_curve_point *point,
-                                 akin_error *err)
+/* AKIN__SCAN_QUERIES queries at the point that m->plan is. */
+static void point_part(void *arg, size_t part)
 {
-    akin__plan plan = {.nprobe = point->nprobe,
-                       .candidates = point->candidates};
-    double sum = 0, squares = 0, n = (double)m->nq, spread;
+    measure *m = arg;
     akin_hit hits[AKIN__SCAN_QUERIES * (CURVE_K + 1)];
     akin__top tops[AKIN__SCAN_QUERIES];
-    double seconds = 1e-9;
-    for (size_t first = 0; first < m->nq; first += AKIN__SCAN_QUERIES) {
-        akin__scan scan;
-        bool exact;
-        double start = cpu_seconds();
-        scan_init(m, first, hits, tops, &scan);
-        akin_status rc =
-            akin__search_ivf(m->view, &plan, NULL, &scan, &exact, err);
-        if (rc) return rc;
-        seconds += cpu_seconds() - start;
-        for (size_t i = 0; i < scan.nq; i++) {
-            double recall = recall_of(m, first + i, &tops[i]);
-            sum += recall;
-            squares += recall * recall;
-        }
+    size_t first = part * AKIN__SCAN_QUERIES;
+    double start = cpu_seconds();
+    akin_error err;
+    akin__scan scan;
+    bool exact;
+    scan_init(m, first, hits, tops, &scan);
+    if (akin__search_ivf(m->view, &m->plan, NULL, &scan, &exact, &err)) {
+        if (!atomic_exchange(&m->failed, true)) m->why = err;
+        return;
+    }
+    m->seconds[part] = cpu_seconds() - start;
+    for (size_t i = 0; i < scan.nq; i++)
+        m->recalls[first + i] = recall_of(m, first + i, &tops[i]);
+}
+
+/* Runs all queries at one point, which has its nprobe and candidates. */
+static akin_status measure_point(measure *m, akin_curve_point *point,
+                                 akin_error *err)
+{
+    double sum = 0, squares = 0, seconds = 1e-9, n = (double)m->nq, spread;
+    m->plan =
+        (akin__plan){.nprobe = point->nprobe, .candidates = point->candidates};
+    akin_pool_each(m->pool, m->parts, point_part, m);
+    if (m->failed) return akin_fail(err, m->why.status, "%s", m->why.message);
+    for (size_t part = 0; part < m->parts; part++)
+        seconds += m->seconds[part];
+    for (size_t q = 0; q < m->nq; q++) {
+        sum += m->recalls[q];
+        squares += m->recalls[q] * m->recalls[q];
     }
     point->qps = (float)(n / seconds);
     spread = 1.96 * sqrt(fmax(0, squares / n - sum / n * sum / n) / n);
@@ -188,7 +207,7 @@ static void keep_best(const akin__head *head, akin_curve *curve)
 
 /* Lists times 2 and candidates times 2 from few to many, as far as either
  * still helps and the whole is cheaper than an exact scan. */
-static akin_status measure_grid(const measure *m, akin_curve *curve,
+static akin_status measure_grid(measure *m, akin_curve *curve,
                                 akin_build_progress *progress, void *user,
                                 akin_error *err)
 {
@@ -229,14 +248,17 @@ akin_status akin__curve_measure(const akin__view *view, const float *queries,
     akin_status rc;
     memset(out, 0, sizeof *out);
     m.dim = view->gen->head.dim;
+    m.pool = pool;
     m.k = CURVE_K;
     if (!nq || !view->gen->head.rows) return AKIN_OK;
     out->n_queries = (uint32_t)nq;
-    rc = find_truth(&m, pool, err);
+    rc = find_truth(&m, err);
     if (!rc) rc = measure_grid(&m, out, progress, user, err);
     if (!rc) keep_best(&view->gen->head, out);
     akin_free(m.truth);
     akin_free(m.found);
+    akin_free(m.recalls);
+    akin_free(m.seconds);
     return rc;
 }
 

@@ -31,7 +31,7 @@ static bool chunk_init(akin__chunk *chunk, size_t rows, size_t dim)
     chunk->vectors = (uint16_t *)p;
     chunk->labels = (uint64_t *)(p + vectors);
     chunk->died = (_Atomic uint64_t *)(chunk->labels + rows);
-    chunk->norms = (float *)(chunk->died + rows);
+    chunk->norms = (void *)(chunk->died + rows);
     return true;
 }
 

@@ -177,9 +177,9 @@ akin_status akin__gen_open(int fd, const char *path, uint32_t dim,
     if (rc) goto done;
     if (check) rc = check_digests(gen, path, err);
     if (rc) goto done;
-    gen->labels = (const uint64_t *)(gen->map.data + gen->head.labels_at);
-    gen->norms = (const float *)(gen->map.data + gen->head.norms_at);
-    gen->vectors = (const uint16_t *)(gen->map.data + gen->head.vectors_at);
+    gen->labels = akin__at(gen->map.data, gen->head.labels_at);
+    gen->norms = akin__at(gen->map.data, gen->head.norms_at);
+    gen->vectors = akin__at(gen->map.data, gen->head.vectors_at);
     for (uint64_t i = 1; i < gen->head.rows; i++)
         if (gen->labels[i] <= gen->labels[i - 1]) {
             rc = akin_fail(err, AKIN_CORRUPT, "%s: labels are not ascending",

@@ -116,6 +116,10 @@ static akin_status open_newest(akin_index *index, akin_error *err)
             akin_log(AKIN_LOG_WARN, "index: generation left out: %s",
                      why.message);
     }
+    /* leftovers of a crash */
+    if (index->view.gen &&
+        index->view.gen->head.number == atomic_load(&index->number))
+        akin__remove_others(index->dir, index->view.gen->head.number);
     return AKIN_OK;
 }
 

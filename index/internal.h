@@ -170,6 +170,12 @@ akin_status akin__map_grown(const akin__map *map, size_t n, akin__map *out,
                             akin_error *err);
 void akin__map_clear(akin__map *map);
 
+/* A section of a mapped file; aligned, as the file's layout makes it. */
+static inline const void *akin__at(const uint8_t *data, uint64_t at)
+{
+    return data + at;
+}
+
 /* ---- generation.c --------------------------------------------------------- */
 
 typedef struct akin__ivf akin__ivf;
@@ -177,7 +183,7 @@ typedef struct akin__ivf akin__ivf;
 /* The first bytes of the file; the rest of AKIN__HEAD_BYTES is zero. Numbers
  * are in the machine's order: the magic read backwards refuses another's. */
 #define AKIN__MAGIC      0x315844494e494b41ull /* "AKINIDX1" */
-#define AKIN__VERSION    1u
+#define AKIN__VERSION    2u
 #define AKIN__HEAD_BYTES 8192u
 #define AKIN__PAGE       4096u
 #define AKIN__BLOCK      ((uint64_t)4 << 20) /* bytes under one digest */
@@ -188,6 +194,7 @@ typedef struct {
     uint32_t kind, nlist, m, ivf_dim;
     uint64_t number, covered_seq, rows;
     uint64_t trained_on, drifted; /* rows then; rows added since that fit ill */
+    uint64_t measured_on;         /* rows when the item curve was measured */
     float fit;                    /* mean cosine to the centroid, at training */
     float reserved;
     char fingerprint[72];
@@ -338,6 +345,8 @@ struct akin_index {
     akin__map map;
     atomic_bool building;
     atomic_uint_fast64_t number; /* of the newest generation */
+    /* when the last build ended and how long it took, akin_mono_ns */
+    atomic_uint_fast64_t built_at, build_ns;
 };
 
 /* The threads of a build beside the caller's; *pool NULL where it is one. */

@@ -18,7 +18,7 @@
 static double selectivity(const akin__view *view, const akin_selector *selector)
 {
     const akin__gen *gen = view->gen;
-    uint64_t rows = gen->head.rows, looks = rows < 512 ? rows : 512, hits = 0;
+    uint64_t rows = gen->head.rows, looks = rows < 128 ? rows : 128, hits = 0;
     double bound = (double)selector->count / (double)rows, share;
     for (uint64_t i = 0; i < looks; i++) {
         uint64_t row =
