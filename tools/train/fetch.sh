@@ -6,6 +6,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 list() { python3 -c "import json,sys; d=json.load(open('$here/sources.json')); print('\n'.join($1))"; }
 mkdir -p "$1"
 npm install --prefix "$1" --no-audit --no-fund --ignore-scripts \
-    $(list "d['npm']") $(list "['@iconify-json/'+s for s in d['iconify']]")
+    $(list "d['npm']") $(list "[f'@iconify-json/{s}@{o[\"version\"]}' for s, o in d['iconify'].items()]")
 missing=$(for p in $(list "d['apt']"); do dpkg -s "$p" >/dev/null 2>&1 || echo "$p"; done)
 [ -z "$missing" ] || apt-get install -y --no-install-recommends $missing

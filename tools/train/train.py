@@ -2,8 +2,8 @@
 """Train the starter model: warm-up, then a constant rate without a fixed end, then a decay on a branch.
 
 The trunk runs until it is stopped and goes on from its last checkpoint when started again. At any time a
-branch of it can be finished: --decay N copies the newest checkpoint and lowers the rate to zero over N steps,
-with all patches shown.
+branch of it can be finished: --decay N takes the newest checkpoint and lowers the rate to zero over N steps,
+in the later part with all patches shown.
 
   train.py --work WORK --run RUN --init models/starter     start or go on; --init counts only at the start
   train.py --work WORK --run RUN --decay 300 --out MODEL   finish a branch and write the model folder
@@ -183,7 +183,8 @@ def main():
     ap.add_argument("--config", type=Path, default=HERE / "config.json")
     ap.add_argument("--init", type=Path, help="start from the weights of this model folder")
     ap.add_argument("--decay", type=int, default=0, help="finish a branch of the newest checkpoint over N steps")
-    ap.add_argument("--out", type=Path, help="with --decay: model folder to write")
+    ap.add_argument("--minutes", type=float, default=0, help="the same by the clock, for a machine whose speed changes")
+    ap.add_argument("--out", type=Path, help="model folder of the branch")
     ap.add_argument("--steps", type=int, default=0, help="stop the trunk after N more steps")
     a = ap.parse_args()
     cfg = json.loads(a.config.read_text())
@@ -200,14 +201,18 @@ def main():
     stopped = []
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, lambda *_: stopped.append(1))
+    branch = bool(a.decay or a.minutes)
     first, last = run.step, run.step + (a.decay or a.steps or 10 ** 9)
     feed = iter(torch.utils.data.DataLoader(Steps(data, first), batch_size=None, num_workers=1, prefetch_factor=4))
-    saved, log, t0 = time.time(), [], time.time()
+    log, begin = [], time.time()
+    saved = t0 = begin
     while run.step < last and not stopped:
-        done = (run.step - first) / a.decay if a.decay else 0
-        rate = 1 - math.sqrt(done) if a.decay else min(1, (run.step + 1) / cfg["warmup_steps"])
-        batch = next(feed)
-        log.append(run.train_step(batch, rate, None if a.decay else cfg["keep_patches"], amp))
+        done = (run.step - first) / a.decay if a.decay else (t0 - begin) / (60 * a.minutes) if a.minutes else 0
+        if done >= 1:
+            break
+        rate = 1 - math.sqrt(done) if branch else min(1, (run.step + 1) / cfg["warmup_steps"])
+        keep = None if branch and done >= cfg["all_patches_from"] else cfg["keep_patches"]
+        log.append(run.train_step(next(feed), rate, keep, amp))
         now = time.time()
         run.seconds += now - t0
         t0 = now
@@ -216,12 +221,12 @@ def main():
             print(json.dumps({"step": run.step, "hours": round(run.seconds / 3600, 3), "rate": round(rate, 4),
                               "scale": round(run.net.logit_scale.exp().item(), 1), **mean}), flush=True)
             log.clear()
-        if not a.decay and now - saved > cfg["checkpoint_s"]:
+        if not branch and now - saved > cfg["checkpoint_s"]:
             run.save(a.run / "checkpoint.pt")
             saved = time.time()
-    if a.decay and not stopped:
+    if branch:
         write_model(run.net.state_dict(), cfg["shape"], tokenizer, a.out)
-    elif not a.decay:
+    else:
         run.save(a.run / "checkpoint.pt")
 
 
