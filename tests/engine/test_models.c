@@ -1,0 +1,310 @@
+/* Two models never meet; changing the model; indexes as a cache of the store. */
+#include "harness.h"
+
+#define TINY AKIN_TESTS "/data/clip/models/tiny-quickgelu"
+
+static void copy_file(const char *from, const char *to)
+{
+    uint8_t *bytes;
+    size_t size;
+    must(akin_file_read(from, 1 << 28, &bytes, &size, err));
+    write_file(to, bytes, size);
+    akin_free(bytes);
+}
+
+static void copy_model(const char *from, const char *to)
+{
+    static const char *const names[] = {"config.json", "model.safetensors",
+                                        "preprocessor_config.json",
+                                        "tokenizer.json"};
+    char a[512], b[512];
+    assert_int_equal(mkdir(to, 0755), 0);
+    for (int i = 0; i < 4; i++) {
+        snprintf(a, sizeof a, "%s/%s", from, names[i]);
+        snprintf(b, sizeof b, "%s/%s", to, names[i]);
+        copy_file(a, b);
+    }
+}
+
+static void add_pictures(akin_engine *engine, const char *folder)
+{
+    akin_report report;
+    akin_ingest source = {.paths = &folder,
+                          .npaths = 1,
+                          .captions = AKIN_CAPTION_FILENAME};
+    must(akin_engine_ingest(engine, "c", &source, NULL, NULL, &report, err));
+    assert_int_equal(report.progress.failed, 0);
+    akin_report_clear(&report);
+}
+
+static void two_fingerprints_never_meet(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    char *folder = akin_format("%s/pictures", dir);
+    char *data = akin_format("%s/data", dir);
+    char *model = akin_format("%s/model", dir);
+    make_folder(folder, 12);
+    copy_model(TINY, model);
+    akin_engine *engine = open_engine(data, model);
+    add_pictures(engine, folder);
+    akin_collection_info first;
+    must(akin_engine_info(engine, "c", &first, err));
+    assert_true(first.model_ready);
+    assert_string_equal(first.model_name, "model");
+    akin_engine_close(engine);
+
+    /* other weights in the same place */
+    scratch_remove(model);
+    copy_model(STARTER, model);
+    engine = open_engine(data, NULL);
+    akin_collection_info info;
+    must(akin_engine_info(engine, "c", &info, err));
+    assert_false(info.model_ready);
+    assert_string_equal(info.fingerprint, first.fingerprint);
+
+    akin_query_term term = text_term("a car");
+    akin_query query = one_term(&term, 3);
+    akin_results found;
+    akin_error error;
+    assert_int_equal(akin_engine_search(engine, "c", &query, &found, &error),
+                     AKIN_WRONG_MODEL);
+    char prefix[13];
+    memcpy(prefix, first.fingerprint, 12);
+    prefix[12] = 0;
+    assert_non_null(strstr(error.message, prefix));
+    assert_non_null(strstr(error.message, "/model is "));
+    uint8_t bytes[PICTURE_BYTES];
+    size_t size = make_picture(77, bytes, sizeof bytes);
+    akin_item_input item = {.id = akin_span_of("x"), .picture = {bytes, size}};
+    akin_put_result result;
+    assert_int_equal(
+        akin_engine_put(engine, "c", &item, 1, NULL, &result, &error),
+        AKIN_WRONG_MODEL);
+    term = item_term("0/003.ppm"); /* needs no model */
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_int_equal(found.n, 3);
+    akin_results_clear(&found);
+    akin_engine_close(engine);
+
+    /* the right weights elsewhere, named as the engine's model */
+    engine = open_engine(data, TINY);
+    term = text_term("a car");
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_int_equal(found.n, 3);
+    akin_results_clear(&found);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(folder);
+    akin_free(data);
+    akin_free(model);
+    akin_free(dir);
+}
+
+/* The ids and scores of a query, as text. */
+static char *answer(akin_engine *engine, akin_query_term term)
+{
+    akin_query query = one_term(&term, 10);
+    akin_results found;
+    akin_buf text = {0};
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    for (size_t i = 0; i < found.n; i++)
+        akin_buf_printf(&text, "%s %.5f\n", found.matches[i].id,
+                        (double)found.matches[i].score);
+    akin_results_clear(&found);
+    char *copy = akin_strdup(akin_buf_cstr(&text));
+    akin_buf_clear(&text);
+    return copy;
+}
+
+static bool cancel_soon(void *user, const akin_progress *progress)
+{
+    (void)user;
+    return progress->updated < 64;
+}
+
+static void a_change_of_model_is_like_starting_with_it(void **state)
+{
+    (void)state;
+    enum { N = 150 };
+    char *dir = scratch_make();
+    char *folder = akin_format("%s/pictures", dir);
+    char *data = akin_format("%s/data", dir);
+    char *fresh = akin_format("%s/fresh", dir);
+    make_folder(folder, N);
+    akin_engine *engine = open_engine(fresh, STARTER);
+    add_pictures(engine, folder);
+    char *by_text = answer(engine, text_term("007"));
+    char *by_item = answer(engine, item_term("3/030.ppm"));
+    akin_engine_close(engine);
+
+    engine = open_engine(data, TINY);
+    add_pictures(engine, folder);
+    uint8_t bytes[PICTURE_BYTES];
+    size_t size = make_picture(700, bytes, sizeof bytes);
+    char *before = answer(engine, item_term("3/030.ppm"));
+    akin_error error;
+    akin_report report;
+    akin_status rc = akin_engine_reindex(engine, "c", STARTER, cancel_soon, NULL,
+                                         &report, &error);
+    if (rc) { /* stopped half way: everything still answers as before */
+        assert_int_equal(rc, AKIN_CANCELLED);
+        char *meanwhile = answer(engine, item_term("3/030.ppm"));
+        assert_string_equal(meanwhile, before);
+        akin_free(meanwhile);
+        must_be_clean(engine);
+    }
+    uint64_t done = report.progress.updated;
+    akin_report_clear(&report);
+    akin_engine_close(engine);
+
+    engine = open_engine(data, TINY);
+    if (rc) {
+        must(akin_engine_reindex(engine, "c", STARTER, NULL, NULL, &report,
+                                 err));
+        assert_int_equal(report.progress.updated, 2 * N - done);
+        akin_report_clear(&report);
+    }
+    char *text = answer(engine, text_term("007"));
+    char *item = answer(engine, item_term("3/030.ppm"));
+    assert_string_equal(text, by_text);
+    assert_string_equal(item, by_item);
+    akin_collection_info info;
+    must(akin_engine_info(engine, "c", &info, err));
+    assert_string_equal(info.model_name, "starter");
+    assert_int_equal(info.dim, 192);
+    must_be_clean(engine);
+    /* and goes on as usual */
+    akin_item_input new_item = {.id = akin_span_of("new"),
+                                .picture = {bytes, size}};
+    akin_put_result result;
+    must(akin_engine_put(engine, "c", &new_item, 1, NULL, &result, err));
+    assert_int_equal(result.status, AKIN_OK);
+    must(akin_engine_reindex(engine, "c", STARTER, NULL, NULL, NULL, err));
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(by_text);
+    akin_free(by_item);
+    akin_free(before);
+    akin_free(text);
+    akin_free(item);
+    akin_free(folder);
+    akin_free(data);
+    akin_free(fresh);
+    akin_free(dir);
+}
+
+static void a_picture_without_its_file_is_embedded_from_its_thumbnail(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, TINY);
+    uint8_t bytes[PICTURE_BYTES];
+    float vector[32] = {1};
+    size_t size = make_picture(3, bytes, sizeof bytes);
+    akin_item_input items[] = {
+        {.id = akin_span_of("picture"), .picture = {bytes, size}},
+        {.id = akin_span_of("given"), .vector = vector, .dim = 32}};
+    akin_put_result results[2];
+    must(akin_engine_put(engine, "c", items, 2,
+                         &(akin_put_options){.create = true}, results, err));
+    assert_int_equal(results[1].status, AKIN_OK);
+    akin_report report;
+    must(akin_engine_reindex(engine, "c", STARTER, NULL, NULL, &report, err));
+    assert_int_equal(report.progress.updated, 1);
+    assert_int_equal(report.progress.failed, 1);
+    assert_string_equal(report.failures[0].what, "given");
+    akin_report_clear(&report);
+    akin_query_term term = {.kind = AKIN_TERM_PICTURE,
+                            .weight = 1,
+                            .data = {bytes, size}};
+    akin_query query = one_term(&term, 5);
+    akin_results found;
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_int_equal(found.n, 1);
+    assert_true(found.matches[0].score > 0.9f);
+    akin_results_clear(&found);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+static void indexes_are_rebuilt_from_the_store(void **state)
+{
+    (void)state;
+    enum { N = 3000, DIM = 16 };
+    char *dir = scratch_make();
+    static float vectors[N][DIM];
+    static akin_item_input items[N];
+    static akin_put_result results[N];
+    static char ids[N][16];
+    akin_config *config;
+    must(akin_config_open(&config, err));
+    must(akin_config_set(config, "index.exact-below", "1000", err));
+    must(akin_config_set(config, "index.auto", "no", err));
+    akin_engine_options options = {
+        .data_dir = dir, .model_dir = "", .config = config};
+    akin_engine *engine;
+    must(akin_engine_open(&options, &engine, err));
+    unsigned seed = 12345;
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < DIM; j++) {
+            seed = seed * 1664525u + 1013904223u;
+            vectors[i][j] = (float)(seed >> 8) / 8388608.0f - 1;
+        }
+        snprintf(ids[i], sizeof ids[i], "%d", i);
+        items[i].id = akin_span_of(ids[i]);
+        items[i].vector = vectors[i];
+        items[i].dim = DIM;
+    }
+    must(akin_engine_put(engine, "c", items, N,
+                         &(akin_put_options){.create = true}, results, err));
+    must(akin_engine_rebuild(engine, "c", NULL, NULL, err));
+    akin_collection_info info;
+    must(akin_engine_info(engine, "c", &info, err));
+    assert_non_null(strstr(info.image.kind, "IVF"));
+    assert_int_equal(info.image.delta, 0);
+
+    size_t removed; /* tombstones and a delta on top */
+    akin_span gone[] = {akin_span_of("5"), akin_span_of("6")};
+    must(akin_engine_remove(engine, "c", gone, 2, &removed, err));
+    must(akin_engine_put(engine, "c", items + 6, 1, NULL, results, err));
+    char *first = answer(engine, item_term("6"));
+    must_be_clean(engine);
+    akin_engine_close(engine);
+
+    must(akin_engine_open(&options, &engine, err)); /* from its generation */
+    must(akin_engine_info(engine, "c", &info, err));
+    assert_non_null(strstr(info.image.kind, "IVF"));
+    assert_int_equal(info.image.vectors, N - 1);
+    must_be_clean(engine);
+    akin_engine_close(engine);
+
+    char *index = akin_format("%s/index", dir);
+    scratch_remove(index);
+    must(akin_engine_open(&options, &engine, err)); /* from nothing */
+    char *second = answer(engine, item_term("6"));
+    assert_string_equal(second, first);
+    assert_int_equal(count_items(engine, "c"), N - 1);
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    akin_config_close(config);
+    scratch_remove(dir);
+    akin_free(first);
+    akin_free(second);
+    akin_free(index);
+    akin_free(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_fingerprints_never_meet),
+        cmocka_unit_test(a_change_of_model_is_like_starting_with_it),
+        cmocka_unit_test(
+            a_picture_without_its_file_is_embedded_from_its_thumbnail),
+        cmocka_unit_test(indexes_are_rebuilt_from_the_store),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
