@@ -400,11 +400,12 @@ static akin_status take_arg(akin_config *config, char **argv, int left,
                             int *taken, akin_error *err)
 {
     char name[128];
-    const char *arg = argv[0] + 2, *equal = strchr(arg, '=');
-    size_t n = equal ? (size_t)(equal - arg) : strlen(arg);
 
     *taken = 0;
-    if (strncmp(argv[0], "--", 2) || !n || n >= sizeof name) return AKIN_OK;
+    if (strncmp(argv[0], "--", 2) != 0) return AKIN_OK;
+    const char *arg = argv[0] + 2, *equal = strchr(arg, '=');
+    size_t n = equal ? (size_t)(equal - arg) : strlen(arg);
+    if (!n || n >= sizeof name) return AKIN_OK;
     memcpy(name, arg, n);
     name[n] = 0;
 

@@ -85,9 +85,9 @@ static void sources_are_read(void **state)
     assert_int_equal(akin_config_environment(config, &error), AKIN_INVALID);
     unsetenv("AKIN_ENCODER_BATCH");
 
-    char *argv[] = {"akin",    "search", "--threads",     "5",  "--limit", "3",
-                    "--data=", "-x",     "--no-index-auto", "--", "--threads",
-                    NULL};
+    char *argv[] = {
+        "akin",    "search", "--threads",       "5",  "--limit",   "3",
+        "--data=", "-x",     "--no-index-auto", "--", "--threads", NULL};
     int argc = 11;
     must(akin_config_args(config, &argc, argv, err));
     assert_int_equal(argc, 7);

@@ -9,9 +9,8 @@ static uint64_t start_ingest(akin_engine *engine, const char *folder)
 {
     uint64_t id = 0;
     akin_ingest source = {.paths = &folder, .npaths = 1};
-    akin_engine_job_request request = {.kind = AKIN_ENGINE_JOB_INGEST,
-                                       .collection = "c",
-                                       .ingest = &source};
+    akin_engine_job_request request = {
+        .kind = AKIN_ENGINE_JOB_INGEST, .collection = "c", .ingest = &source};
     must(akin_engine_job_start(engine, &request, &id, err));
     return id;
 }

@@ -29,9 +29,8 @@ static void copy_model(const char *from, const char *to)
 static void add_pictures(akin_engine *engine, const char *folder)
 {
     akin_report report;
-    akin_ingest source = {.paths = &folder,
-                          .npaths = 1,
-                          .captions = AKIN_CAPTION_FILENAME};
+    akin_ingest source = {
+        .paths = &folder, .npaths = 1, .captions = AKIN_CAPTION_FILENAME};
     must(akin_engine_ingest(engine, "c", &source, NULL, NULL, &report, err));
     assert_int_equal(report.progress.failed, 0);
     akin_report_clear(&report);
@@ -145,8 +144,8 @@ static void a_change_of_model_is_like_starting_with_it(void **state)
     char *before = answer(engine, item_term("3/030.ppm"));
     akin_error error;
     akin_report report;
-    akin_status rc = akin_engine_reindex(engine, "c", STARTER, cancel_soon, NULL,
-                                         &report, &error);
+    akin_status rc = akin_engine_reindex(engine, "c", STARTER, cancel_soon,
+                                         NULL, &report, &error);
     if (rc) { /* stopped half way: everything still answers as before */
         assert_int_equal(rc, AKIN_CANCELLED);
         char *meanwhile = answer(engine, item_term("3/030.ppm"));
@@ -195,7 +194,8 @@ static void a_change_of_model_is_like_starting_with_it(void **state)
     akin_free(dir);
 }
 
-static void a_picture_without_its_file_is_embedded_from_its_thumbnail(void **state)
+static void
+a_picture_without_its_file_is_embedded_from_its_thumbnail(void **state)
 {
     (void)state;
     char *dir = scratch_make();
@@ -216,9 +216,8 @@ static void a_picture_without_its_file_is_embedded_from_its_thumbnail(void **sta
     assert_int_equal(report.progress.failed, 1);
     assert_string_equal(report.failures[0].what, "given");
     akin_report_clear(&report);
-    akin_query_term term = {.kind = AKIN_TERM_PICTURE,
-                            .weight = 1,
-                            .data = {bytes, size}};
+    akin_query_term term = {
+        .kind = AKIN_TERM_PICTURE, .weight = 1, .data = {bytes, size}};
     akin_query query = one_term(&term, 5);
     akin_results found;
     must(akin_engine_search(engine, "c", &query, &found, err));

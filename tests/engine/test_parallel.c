@@ -111,8 +111,8 @@ static void many_at_once(void **state)
     unsigned seeds[WRITERS] = {1, 2, 3};
     size_t n = 0;
     engine = open_engine(dir, STARTER);
-    must(akin_engine_create(engine, "v",
-                            &(akin_collection_options){.dim = DIM}, err));
+    must(akin_engine_create(engine, "v", &(akin_collection_options){.dim = DIM},
+                            err));
     must(akin_engine_create(engine, "p", NULL, err));
     atomic_store(&over, false);
     for (int i = 0; i < SEARCHERS; i++)
