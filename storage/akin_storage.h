@@ -468,10 +468,11 @@ akin_status akin_storage_explain(akin_storage *storage, uint32_t collection,
 /* ---- captions ----------------------------------------------------------- */
 
 typedef bool akin_text_each(void *user, uint64_t num, double score);
-/* Items whose caption has any of the words, best first (BM25, higher is
- * better), at most k. Words that more than half of many captions have are left
- * out when there are others. text: anything a user types, at most 4096 bytes.
- * allow, if given, says which items count. */
+/* Items whose caption has all of the words, then those that have any, each best
+ * first (BM25, higher is better), at most k. Words that more than half of many
+ * captions have are left out when there are others. text: anything a user
+ * types, at most 4096 bytes. allow, if given, says which items count; it is
+ * asked before `each` is called and may not call the storage either. */
 typedef bool akin_num_allow(void *user, uint64_t num);
 akin_status akin_storage_text_search(akin_storage *storage, uint32_t collection,
                                      akin_span text, uint32_t k,

@@ -2,9 +2,11 @@
  * the first caption, whose rowid is the item's number.
  *
  * What a user types is cut into words and every word quoted, so that no
- * character means anything to FTS5's query language; the words are joined by
- * OR and ranked by BM25, which puts items with more of them first. The last
- * word also matches as the beginning of a word (one is still typing it).
+ * character means anything to FTS5's query language. Captions with all the
+ * words come first, then those with any, each ranked by BM25: with a million
+ * captions the first kind is found twenty times as fast as BM25 over all that
+ * have any, and it nearly always suffices. The last word also matches as the
+ * beginning of a word (one is still typing it).
  *
  * A word that more than half of the captions have weighs nothing in BM25 (its
  * IDF is 0), but costs most of the time: with others beside it, it is left
@@ -85,14 +87,14 @@ static bool in_word(uint8_t c)
 /* The words of a text as FTS5 phrases: "word", the last perhaps "word"*. */
 typedef struct {
     akin_buf text;
-    size_t
-        from[MAX_WORDS + 1]; /* into text; a word ends where the next starts */
+    akin_span at[MAX_WORDS]; /* into text */
     int count;
 } phrases;
 
-static void split(akin_span text, phrases *out)
+static akin_status split(akin_span text, phrases *out, akin_error *err)
 {
     const char *p = text.data;
+    size_t starts[MAX_WORDS + 1] = {0};
 
     for (size_t i = 0; i < text.size && out->count < MAX_WORDS;) {
         size_t from = i;
@@ -102,17 +104,17 @@ static void split(akin_span text, phrases *out)
             i++;
             continue;
         }
+        bool typing = i == text.size && i - from >= MIN_PREFIX;
         akin_buf_text(&out->text, "\"");
         akin_buf_append(&out->text, p + from, i - from);
-        akin_buf_text(&out->text,
-                      i == text.size && i - from >= MIN_PREFIX ? "\"*" : "\"");
-        out->from[++out->count] = out->text.size;
+        akin_buf_text(&out->text, typing ? "\"*" : "\"");
+        starts[++out->count] = out->text.size;
     }
-}
-
-static akin_span phrase(const phrases *w, int i)
-{
-    return (akin_span){w->text.data + w->from[i], w->from[i + 1] - w->from[i]};
+    if (out->text.failed) return akin_fail(err, AKIN_NOMEM, "out of memory");
+    for (int i = 0; i < out->count; i++)
+        out->at[i] =
+            (akin_span){out->text.data + starts[i], starts[i + 1] - starts[i]};
+    return AKIN_OK;
 }
 
 /* ---- common words --------------------------------------------------------- */
@@ -175,31 +177,26 @@ static akin_status count_sample(akin__conn *conn, uint32_t collection,
     return rc;
 }
 
-/* Joins the words by OR, without those that are too common; the least common
- * one stays in any case. */
-static akin_status build_query(akin__conn *conn, const akin__collection *c,
-                               const phrases *words, akin_buf *out,
-                               akin_error *err)
+/* Leaves out the words that are too common; the least common one stays in any
+ * case. */
+static akin_status drop_common(akin__conn *conn, const akin__collection *c,
+                               phrases *words, akin_error *err)
 {
     int64_t counts[MAX_WORDS] = {0};
-    sample s = {.captions = 1};
-    int rarest = 0;
-    akin_status rc = AKIN_OK;
-    bool sampled = c->items >= SAMPLED_FROM && words->count > 1;
+    sample s;
+    int rarest = 0, kept = 0;
 
-    if (sampled) rc = take_sample(conn, c->collection, &s, err);
-    for (int i = 0; sampled && !rc && i < words->count; i++) {
-        rc = count_sample(conn, c->collection, &s, phrase(words, i), &counts[i],
+    if (c->items < SAMPLED_FROM || words->count < 2) return AKIN_OK;
+    akin_status rc = take_sample(conn, c->collection, &s, err);
+    for (int i = 0; !rc && i < words->count; i++) {
+        rc = count_sample(conn, c->collection, &s, words->at[i], &counts[i],
                           err);
         if (counts[i] < counts[rarest]) rarest = i;
     }
-    for (int i = 0; !rc && i < words->count; i++) {
-        if (counts[i] > s.captions / 2 && i != rarest) continue;
-        if (out->size) akin_buf_text(out, " OR ");
-        akin_span word = phrase(words, i);
-        akin_buf_append(out, word.data, word.size);
-    }
-    if (!rc && out->failed) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
+    for (int i = 0; i < words->count; i++)
+        if (counts[i] <= s.captions / 2 || i == rarest)
+            words->at[kept++] = words->at[i];
+    words->count = kept;
     return rc;
 }
 
@@ -226,49 +223,83 @@ akin_status akin__text_functions(akin__conn *conn, akin_error *err)
     return rc ? akin__fail_sqlite(conn, rc, "akin_allow", err) : AKIN_OK;
 }
 
-static akin_status run_search(akin__conn *conn, uint32_t collection,
-                              akin_span query, uint32_t k, allowing *a,
-                              akin_text_each *each, void *user, akin_error *err)
+typedef struct {
+    uint64_t num;
+    double score;
+} found;
+
+typedef struct {
+    akin__conn *conn;
+    uint32_t collection, k;
+    allowing allowed;
+    found *hits;
+    size_t n, capacity;
+} searching;
+
+static bool has(const searching *q, size_t first, uint64_t num)
+{
+    for (size_t i = 0; i < first; i++)
+        if (q->hits[i].num == num) return true;
+    return false;
+}
+
+/* Adds the best of an FTS5 query that are not there yet, up to k in all. */
+static akin_status run(searching *q, akin_span query, akin_error *err)
 {
     char sql[240];
     sqlite3_stmt *stmt;
-    bool row = true;
+    size_t first = q->n;
+    bool row = true, some = q->allowed.allow != NULL;
 
     /* Not "ORDER BY rank": that sorts all matches, this keeps the best k. */
     sqlite3_snprintf((int)sizeof sql, sql,
                      "SELECT rowid, bm25(captions_%u) FROM captions_%u"
                      " WHERE captions_%u MATCH ?1%s"
                      " ORDER BY bm25(captions_%u), rowid LIMIT ?2",
-                     collection, collection, collection,
-                     a->allow ? " AND akin_allow(?3, rowid)" : "", collection);
-    akin_status rc = akin__query(conn, &stmt, err, sql, a->allow ? "tun" : "tu",
-                                 query, (uint64_t)k);
-    if (!rc && a->allow) sqlite3_bind_pointer(stmt, 3, a, "akin_allow", NULL);
-    while (!rc && row) {
-        rc = akin__step(conn, stmt, &row, err);
-        if (!rc && row &&
-            !each(user, akin__column_u64(stmt, 0),
-                  -sqlite3_column_double(stmt, 1)))
-            break;
+                     q->collection, q->collection, q->collection,
+                     some ? " AND akin_allow(?3, rowid)" : "", q->collection);
+    akin_status rc = akin__query(q->conn, &stmt, err, sql, some ? "tun" : "tu",
+                                 query, (uint64_t)q->k);
+    if (!rc && some)
+        sqlite3_bind_pointer(stmt, 3, &q->allowed, "akin_allow", NULL);
+    while (!rc && row && q->n < q->k) {
+        rc = akin__step(q->conn, stmt, &row, err);
+        if (rc || !row) break;
+        found hit = {akin__column_u64(stmt, 0),
+                     -sqlite3_column_double(stmt, 1)};
+        if (has(q, first, hit.num)) continue;
+        rc = akin_grow(&q->hits, &q->capacity, q->n + 1, sizeof *q->hits, err);
+        if (!rc) q->hits[q->n++] = hit;
     }
-    akin__release(conn, stmt);
+    akin__release(q->conn, stmt);
     return rc;
 }
 
-static akin_status search(akin__conn *conn, uint32_t collection,
-                          const phrases *words, uint32_t k, allowing *a,
-                          akin_text_each *each, void *user, akin_error *err)
+static akin_status run_joined(searching *q, const phrases *words,
+                              const char *joint, akin_error *err)
+{
+    akin_buf query = {0};
+    for (int i = 0; i < words->count; i++) {
+        if (i) akin_buf_text(&query, joint);
+        akin_buf_append(&query, words->at[i].data, words->at[i].size);
+    }
+    akin_status rc = query.failed
+                         ? akin_fail(err, AKIN_NOMEM, "out of memory")
+                         : run(q, (akin_span){query.data, query.size}, err);
+    akin_buf_clear(&query);
+    return rc;
+}
+
+static akin_status search(searching *q, phrases *words, akin_error *err)
 {
     akin__collection c;
-    akin_buf query = {0};
-    akin_status rc = akin__collection_row(conn, collection, &c, err);
+    akin_status rc = akin__collection_row(q->conn, q->collection, &c, err);
 
-    if (rc || !c.captions || words->count == 0 || k == 0) return rc;
-    rc = build_query(conn, &c, words, &query, err);
-    if (!rc)
-        rc = run_search(conn, collection, (akin_span){query.data, query.size},
-                        k, a, each, user, err);
-    akin_buf_clear(&query);
+    if (rc || !c.captions || words->count == 0 || q->k == 0) return rc;
+    rc = drop_common(q->conn, &c, words, err);
+    if (!rc) rc = run_joined(q, words, " AND ", err);
+    if (!rc && words->count > 1 && q->n < q->k)
+        rc = run_joined(q, words, " OR ", err);
     return rc;
 }
 
@@ -278,19 +309,18 @@ akin_status akin_storage_text_search(akin_storage *s, uint32_t collection,
                                      akin_text_each *each, void *user,
                                      akin_error *err)
 {
-    akin__conn *conn;
     phrases words = {.count = 0};
-    allowing a = {allow, allow_user};
+    searching q = {
+        .collection = collection, .k = k, .allowed = {allow, allow_user}};
 
     akin_status rc = akin__check_text(text, MAX_QUERY_BYTES, "text", err);
-    if (rc) return rc;
-    split(text, &words);
-    if (words.text.failed) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
-    if (!rc) rc = akin__read_begin(s, &conn, err);
-    if (!rc) {
-        rc = search(conn, collection, &words, k, &a, each, user, err);
-        akin__read_end(s, conn);
-    }
+    if (!rc) rc = split(text, &words, err);
+    if (!rc) rc = akin__read_begin(s, &q.conn, err);
+    if (!rc) rc = search(&q, &words, err);
+    akin__read_end(s, q.conn);
+    for (size_t i = 0; !rc && i < q.n; i++)
+        if (!each(user, q.hits[i].num, q.hits[i].score)) break;
+    akin_free(q.hits);
     akin_buf_clear(&words.text);
     return rc;
 }

