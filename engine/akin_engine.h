@@ -350,11 +350,13 @@ AKIN_API void akin_ids_clear(akin_ids *ids);
  * Redis vector sets: .field and .a.b select attributes; == != < <= > >= in not
  * and or ! && || + - * / % ** ( ); numbers, "text" or 'text', true, false, null,
  * [lists]; `x in .list` and `x in .text` look inside. Beyond Redis: exists(.a),
- * and time(x), an RFC 3339 text as milliseconds since 1970. */
+ * count(.a) (elements of a list; 0: not there or null), id, and time(x), an
+ * RFC 3339 text as milliseconds since 1970. */
 typedef struct {
     akin_span text; /* empty: all items */
     /* An attribute that is missing makes the comparison it stands in false, as
-     * in Qdrant. Otherwise the whole item fails, as in Redis. */
+     * in Qdrant, and one with a list at left true when it is for one of its
+     * elements. Otherwise the whole item fails, as in Redis. */
     bool missing_is_false;
 } akin_filter;
 /* Only parses the expression. AKIN_INVALID: the message has the column. */

@@ -4,7 +4,7 @@
  *     or ||   and &&   == != < <= > >= in   + -   * / %   **   not ! -
  *
  * so `not .a > 5` is `(not .a) > 5`, as there. Beyond Redis: exists(.a),
- * time(x), - before any operand, names in UTF-8.
+ * count(.a), time(x), id, - before any operand, names in UTF-8.
  *
  * One pass, recursive by precedence; depth, length and the number of nodes are
  * bounded. Operands stand before their operator in the array, so a parse
@@ -197,16 +197,15 @@ static uint32_t list(parser *s)
 
 static uint32_t expression(parser *s, unsigned level);
 
-static uint32_t call(parser *s, bool time)
+static uint32_t call(parser *s, akin_predicate_op op)
 {
     uint32_t at;
     if (!take(s, "(")) return fail(s, "expected \"(\"");
-    if (time) {
-        at = unary(s, AKIN_P_TIME, expression(s, 0));
+    if (op == AKIN_P_TIME) {
+        at = unary(s, op, expression(s, 0));
     } else {
         if (!peek(s, '.')) return fail(s, "expected a field, like .price");
-        at = node(s,
-                  (akin_predicate_node){.op = AKIN_P_EXISTS, .text = path(s)});
+        at = node(s, (akin_predicate_node){.op = op, .text = path(s)});
     }
     if (!s->rc && !take(s, ")")) return fail(s, "expected \")\"");
     return at;
@@ -227,8 +226,10 @@ static uint32_t operand(parser *s)
         return at;
     }
     if (take(s, "[")) return list(s);
-    if (take(s, "exists")) return call(s, false);
-    if (take(s, "time")) return call(s, true);
+    if (take(s, "exists")) return call(s, AKIN_P_EXISTS);
+    if (take(s, "count")) return call(s, AKIN_P_COUNT);
+    if (take(s, "time")) return call(s, AKIN_P_TIME);
+    if (take(s, "id")) return node(s, (akin_predicate_node){.op = AKIN_P_ID});
     bool digit = s->p + 1 < s->end && isdigit((unsigned char)s->p[1]);
     if (peek(s, '-') && !digit) {
         s->p++;

@@ -407,6 +407,9 @@ typedef enum {
     AKIN_P_LIST,   /* `right` literals from node `left` on */
     AKIN_P_FIELD,  /* text: path */
     AKIN_P_EXISTS, /* text: path; 1 if it is there (null counts), else 0 */
+    AKIN_P_COUNT,  /* text: path; elements of a list, 0 if it is not there or
+                      null, else 1 */
+    AKIN_P_ID,     /* the item's id */
     AKIN_P_NOT,    /* left, as the other unary */
     AKIN_P_NEGATE,
     AKIN_P_TIME, /* RFC 3339 text at left to milliseconds since 1970 */
@@ -439,7 +442,9 @@ typedef struct {
     uint32_t count; /* 1..AKIN_MAX_NODES */
     /* What an attribute that is not there (or is an object) does. true: the
      * item does not pass, as in Redis. false: the comparison it stands in is
-     * false, as in Qdrant; EXISTS, NOT, AND, OR go on from there. */
+     * false, as in Qdrant; EXISTS, NOT, AND, OR go on from there. And, as in
+     * Qdrant, a comparison with a list at left (IN too) is true when it is for
+     * one of its elements. */
     bool missing_fails;
 } akin_predicate;
 
@@ -447,7 +452,8 @@ typedef struct {
 akin_status akin_predicate_check(const akin_predicate *predicate,
                                  akin_error *err) AKIN_MUST_CHECK;
 
-/* Whether attributes (JSON; empty: none) pass a predicate that was checked. */
+/* Whether attributes (JSON; empty: none) pass a predicate that was checked; ID
+ * reads as "". */
 bool akin_predicate_match(const akin_predicate *predicate,
                           akin_span attributes);
 

@@ -284,7 +284,7 @@ size_t akin__json_plain(akin_span json, char *out);
 bool akin__utf8_valid(akin_span text);
 
 /* akin_predicate_match that can say AKIN_NOMEM. */
-akin_status akin__predicate_eval(const akin_predicate *predicate,
+akin_status akin__predicate_eval(const akin_predicate *predicate, akin_span id,
                                  akin_span attributes, bool *pass);
 /* Number a literal node compares as; text of a string node as it stands. */
 double akin__literal_number(const akin_predicate_node *node);

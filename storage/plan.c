@@ -75,6 +75,8 @@ static const char *condition(const akin__probe *p)
     case AKIN__PROBE_ABOVE: return ">= ?2";
     case AKIN__PROBE_BELOW: return "<= ?2";
     case AKIN__PROBE_MARK: return "= x''";
+    /* a list is its JSON as text; '\\' comes after '[' */
+    case AKIN__PROBE_LISTS: return "BETWEEN '[' AND '\\'";
     default: return ">= ''";
     }
 }
@@ -91,7 +93,7 @@ static char *probe_sql(const akin__plan *plan, const akin__probe *p, bool match,
             "%s%s",
             match ? "CROSS JOIN items i ON i.num = t.num" : "",
             (unsigned long long)p->field->field, condition(p),
-            match ? " AND akin_match(?1, i.attributes)" : "", tail);
+            match ? " AND akin_match(?1, i.id, i.attributes)" : "", tail);
     /* The index is on this collection's rows alone, and SQLite sees that only
      * in a constant; the path is a declared one, quoted by %Q. */
     return sqlite3_mprintf(
@@ -100,7 +102,7 @@ static char *probe_sql(const akin__plan *plan, const akin__probe *p, bool match,
         " AND json_extract(attributes, %Q) %s%s%s",
         (unsigned long long)p->field->field, plan->collection.collection,
         p->field->json_path, condition(p),
-        match ? " AND akin_match(?1, attributes)" : "", tail);
+        match ? " AND akin_match(?1, id, attributes)" : "", tail);
 }
 
 akin_status akin__probe_query(const akin__plan *plan, const akin__probe *p,
@@ -200,6 +202,9 @@ static akin_status add_equal(akin__plan *plan, demand *d, const akin__field *f,
             .field = f, .kind = AKIN__PROBE_TEXT, .text = literal->text};
         if (p.text.size == 0) p.text.data = "";
         rc = add_probe(plan, d, p, err);
+        p.kind = AKIN__PROBE_LISTS; /* that one element of equals it */
+        if (!rc && !f->tags && !plan->predicate->missing_fails)
+            rc = add_probe(plan, d, p, err);
     } else if (f->tags && literal->number == 0) {
         d->known = false; /* every text that is no number equals 0 */
     } else if (!f->tags && !*texts) {

@@ -15,6 +15,7 @@ typedef enum {
     AKIN__PROBE_ABOVE, /* >= low, and all texts: they sort behind numbers */
     AKIN__PROBE_BELOW, /* a number <= high */
     AKIN__PROBE_TEXTS, /* any text */
+    AKIN__PROBE_LISTS, /* any text that begins with [ */
     AKIN__PROBE_MARK   /* tags: the field holds a text, not an array */
 } akin__probe_kind;
 

@@ -64,7 +64,7 @@ static akin_status check_node(const akin_predicate *p, uint32_t i,
     if ((unsigned)n->op > AKIN_P_POW)
         return akin_fail(err, AKIN_INVALID, "node %u: no operator %u", i,
                          (unsigned)n->op);
-    if (n->op == AKIN_P_NULL) return AKIN_OK;
+    if (n->op == AKIN_P_NULL || n->op == AKIN_P_ID) return AKIN_OK;
     if (n->op == AKIN_P_NUMBER)
         return isnan(n->number)
                    ? akin_fail(err, AKIN_INVALID, "node %u: not a number", i)
@@ -76,7 +76,8 @@ static akin_status check_node(const akin_predicate *p, uint32_t i,
                                "%d",
                                i, n->text.size, MAX_TEXT_BYTES)
                    : AKIN_OK;
-    if (n->op == AKIN_P_FIELD || n->op == AKIN_P_EXISTS)
+    if (n->op == AKIN_P_FIELD || n->op == AKIN_P_EXISTS ||
+        n->op == AKIN_P_COUNT)
         return check_path(i, n->text, err);
     if (n->op == AKIN_P_LIST) return check_list(p, i, err);
     if (n->left >= i || (!is_unary(n->op) && n->right >= i))
@@ -263,7 +264,7 @@ static bool read_time(akin_span text, double *out)
 
 typedef struct {
     const akin_predicate *p;
-    akin_span attributes;
+    akin_span id, attributes;
     akin__value values[AKIN_MAX_NODES];
     char **decoded; /* strings whose escapes were decoded */
     size_t decoded_count, decoded_capacity;
@@ -293,7 +294,23 @@ static akin__value field_value(evaluation *e, const akin_predicate_node *n)
     return v;
 }
 
-static bool in_array(evaluation *e, const akin__value *a, akin_span array)
+static bool is_in(evaluation *e, const akin__value *a, const akin__value *b);
+
+/* The comparison of two values that are there; a is no list. */
+static bool compare(evaluation *e, akin_predicate_op op, const akin__value *a,
+                    const akin__value *b)
+{
+    switch (op) {
+    case AKIN_P_EQ: return equal(a, b);
+    case AKIN_P_NE: return !equal(a, b);
+    case AKIN_P_IN: return is_in(e, a, b);
+    default: return ordered(op, a, b);
+    }
+}
+
+/* Whether `element op b` is true of one of the elements. */
+static bool any_element(evaluation *e, akin_predicate_op op, akin_span array,
+                        const akin__value *b)
 {
     akin__value element;
     size_t at = 0;
@@ -311,7 +328,7 @@ static bool in_array(evaluation *e, const akin__value *a, akin_span array)
             element.text.size = akin__json_decode(element.text, text);
             element.text.data = text;
         }
-        found = equal(a, &element);
+        found = compare(e, op, &element, b);
         akin_free(text);
     }
     return found;
@@ -319,7 +336,7 @@ static bool in_array(evaluation *e, const akin__value *a, akin_span array)
 
 static bool is_in(evaluation *e, const akin__value *a, const akin__value *b)
 {
-    if (b->type == AKIN__ARRAY) return in_array(e, a, b->text);
+    if (b->type == AKIN__ARRAY) return any_element(e, AKIN_P_EQ, b->text, a);
     if (b->type == AKIN__STRING && a->type == AKIN__STRING)
         return a->text.size == 0 ||
                (b->text.size &&
@@ -355,12 +372,21 @@ static akin__value binary(evaluation *e, const akin_predicate_node *n)
     if (missing) return n->op >= AKIN_P_ADD ? no_value() : number_value(0);
     if (n->op >= AKIN_P_ADD)
         return number_value(arithmetic(n->op, to_number(a), to_number(b)));
-    switch (n->op) {
-    case AKIN_P_EQ: return number_value(equal(a, b));
-    case AKIN_P_NE: return number_value(!equal(a, b));
-    case AKIN_P_IN: return number_value(is_in(e, a, b));
-    default: return number_value(ordered(n->op, a, b));
-    }
+    if (a->type == AKIN__ARRAY && !e->p->missing_fails)
+        return number_value(any_element(e, n->op, a->text, b));
+    return number_value(compare(e, n->op, a, b));
+}
+
+static double count_elements(evaluation *e, akin_span path)
+{
+    akin__value v = akin__json_field(e->attributes, path), element;
+    size_t at = 0;
+    double n = 0;
+
+    if (v.type != AKIN__ARRAY) return v.there && v.type != AKIN__NULL;
+    while (akin__json_element(v.text, &at, &element))
+        n++;
+    return n;
 }
 
 static akin__value node_value(evaluation *e, const akin_predicate_node *n)
@@ -377,15 +403,20 @@ static akin__value node_value(evaluation *e, const akin_predicate_node *n)
     case AKIN_P_FIELD: return field_value(e, n);
     case AKIN_P_EXISTS:
         return number_value(akin__json_field(e->attributes, n->text).there);
+    case AKIN_P_COUNT: return number_value(count_elements(e, n->text));
+    case AKIN_P_ID:
+        return (akin__value){
+            .type = AKIN__STRING, .there = true, .text = e->id};
     default: return is_unary(n->op) ? unary(e, n) : binary(e, n);
     }
 }
 
-akin_status akin__predicate_eval(const akin_predicate *predicate,
+akin_status akin__predicate_eval(const akin_predicate *predicate, akin_span id,
                                  akin_span attributes, bool *pass)
 {
     evaluation e; /* 40 KiB, of which only count values are touched */
     e.p = predicate;
+    e.id = id;
     e.attributes = attributes;
     e.decoded = NULL;
     e.decoded_count = e.decoded_capacity = 0;
@@ -410,6 +441,7 @@ akin_status akin__predicate_eval(const akin_predicate *predicate,
 bool akin_predicate_match(const akin_predicate *predicate, akin_span attributes)
 {
     bool pass;
-    return akin__predicate_eval(predicate, attributes, &pass) == AKIN_OK &&
+    return akin__predicate_eval(predicate, (akin_span){"", 0}, attributes,
+                                &pass) == AKIN_OK &&
            pass;
 }

@@ -9,6 +9,13 @@
 
 #define BATCH 1024
 
+static akin_span value_text(sqlite3_value *value)
+{
+    const void *text = sqlite3_value_blob(value);
+    return (akin_span){text, text ? (size_t)sqlite3_value_bytes(value) : 0};
+}
+
+/* akin_match(predicate, id, attributes) */
 static void sql_match(sqlite3_context *context, int n, sqlite3_value **values)
 {
     bool pass = false;
@@ -19,10 +26,8 @@ static void sql_match(sqlite3_context *context, int n, sqlite3_value **values)
         sqlite3_result_int(context, 0);
         return;
     }
-    akin_span attributes = {sqlite3_value_text(values[1]), 0};
-    if (attributes.data)
-        attributes.size = (size_t)sqlite3_value_bytes(values[1]);
-    if (akin__predicate_eval(p, attributes, &pass))
+    akin_span id = value_text(values[1]), attributes = value_text(values[2]);
+    if (akin__predicate_eval(p, id, attributes, &pass))
         sqlite3_result_error_nomem(context);
     else
         sqlite3_result_int(context, pass);
@@ -30,7 +35,7 @@ static void sql_match(sqlite3_context *context, int n, sqlite3_value **values)
 
 akin_status akin__select_functions(akin__conn *conn, akin_error *err)
 {
-    int rc = sqlite3_create_function_v2(conn->db, "akin_match", 2,
+    int rc = sqlite3_create_function_v2(conn->db, "akin_match", 3,
                                         SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL,
                                         sql_match, NULL, NULL, NULL);
     return rc ? akin__fail_sqlite(conn, rc, "akin_match", err) : AKIN_OK;
@@ -52,7 +57,7 @@ static akin_status scan(akin__plan *plan, akin_nums_each *each, void *user,
     akin_status rc = akin__query(plan->conn, &stmt, err,
                                  "SELECT num FROM items INDEXED BY"
                                  " items_collection WHERE collection = ?2"
-                                 " AND akin_match(?1, attributes)",
+                                 " AND akin_match(?1, id, attributes)",
                                  "nu", (uint64_t)plan->collection.collection);
     if (!rc) bind_predicate(stmt, plan->predicate);
     while (!rc && row && more) {
