@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "cli.h"
+#include "http.h"
 #include "server.h"
 
 #define TEXT_BYTES 4096
@@ -60,11 +61,37 @@ static void read_options(akin_cli *cli, texts *t, akin_server_options *o)
         .handle_signals = true};
 }
 
-static void announce(const akin_cli *cli, const texts *t, uint16_t port)
+/* HTTP listens beside RESP, on the same address. A port that nobody asked for
+ * and that is taken (a second server on this machine) only costs HTTP. */
+static akin_status open_http(akin_cli *cli, akin_service *service,
+                             const texts *t, akin_http **out, akin_error *err)
+{
+    const akin_config *c = cli->config;
+    akin_http_options options = {
+        .bind = t->bind,
+        .port = (uint16_t)akin_config_uint(c, "http.port"),
+        .body_bytes = akin_config_uint(c, "http.max-body"),
+        .connections = (uint32_t)akin_config_uint(c, "http.connections"),
+        .idle_s = (uint32_t)akin_config_uint(c, "http.idle-timeout"),
+        .timeout_ms = (uint32_t)akin_config_uint(c, "http.query-timeout"),
+        .slow_ms = (uint32_t)akin_config_uint(c, "http.slow-log")};
+    if (!akin_config_bool(c, "http") || !*t->bind) return AKIN_OK;
+    akin_status rc = akin_http_open(service, &options, out, err);
+    if (rc != AKIN_IO || akin_config_is_set(c, "http.port")) return rc;
+    akin_log(AKIN_LOG_WARN, "no HTTP: %s", err->message);
+    return AKIN_OK;
+}
+
+static void announce(const akin_cli *cli, const texts *t, uint16_t port,
+                     const akin_http *http)
 {
     if (cli->quiet) return;
     fprintf(stderr, "akin %s serves %s\n", AKIN_VERSION, t->data);
     if (port) fprintf(stderr, "  redis-cli -h %s -p %u\n", t->bind, port);
+    if (http)
+        fprintf(stderr, "  http://%s%s%s:%u/ in a browser\n",
+                strchr(t->bind, ':') ? "[" : "", t->bind,
+                strchr(t->bind, ':') ? "]" : "", akin_http_port(http));
     fprintf(stderr, "  redis-cli -s %s\n", t->unix_path);
     fprintf(stderr, "Ctrl-C ends it\n");
 }
@@ -76,6 +103,7 @@ int akin_cli_serve(akin_cli *cli)
     akin_engine *engine = NULL;
     akin_service service = {0};
     akin_server *server = NULL;
+    akin_http *http = NULL;
     akin_error err;
     akin_status rc;
 
@@ -97,11 +125,13 @@ int akin_cli_serve(akin_cli *cli)
                      sizeof service.password);
     rc = check_bind(cli, t->bind, &service, &err);
     if (!rc) rc = akin_server_open(&service, &options, &server, &err);
+    if (!rc) rc = open_http(cli, &service, t, &http, &err);
     if (rc) goto done;
-    announce(cli, t, akin_server_port(server));
+    announce(cli, t, akin_server_port(server), http);
     akin_server_run(server);
     if (!cli->quiet) fprintf(stderr, "akin: stopped\n");
 done:
+    akin_http_close(http);
     akin_server_close(server);
     akin_engine_close(engine);
     akin_service_clear(&service);

@@ -20,22 +20,16 @@ typedef struct {
 } akin_http_options;
 
 /* Listens, once akin_server_open has set service->server and before
- * akin_server_run. The service outlives the akin_http; options are copied. The
- * password is the service's. Fails with AKIN_INVALID (address), AKIN_IO (the
- * port is taken), AKIN_NOMEM. */
+ * akin_server_run; it is the server's guest from then on and ends with it. The
+ * service outlives the akin_http; options are copied. The password is the
+ * service's. Fails with AKIN_INVALID (address), AKIN_IO (the port is taken),
+ * AKIN_NOMEM. */
 akin_status akin_http_open(akin_service *service,
                            const akin_http_options *options, akin_http **out,
                            akin_error *err) AKIN_MUST_CHECK;
 /* The port it listens on. */
 uint16_t akin_http_port(const akin_http *http);
-
-/* To be called by the server on the loop thread when it stops: accepts nothing
- * more and answers what is under way, then closes its handles, so that the loop
- * can end. akin_server_hand_off must still work until akin_http_idle. */
-void akin_http_stop(akin_http *http);
-/* Whether nothing is under way any more and all handles are closed. */
-bool akin_http_idle(const akin_http *http);
-/* After the loop ended; no-op on NULL. */
+/* After akin_server_run returned, before akin_server_close; no-op on NULL. */
 void akin_http_close(akin_http *http);
 
 #endif

@@ -1,0 +1,78 @@
+/* One request on its worker: parse the body, run the handler, close the
+ * envelope. Replies look like Qdrant's:
+ *
+ *     {"result": ..., "status": "ok", "time": 0.0012}
+ *     {"status": {"error": "..."}, "time": 0.0001} */
+#include "http_internal.h"
+
+#include <string.h>
+
+#define REPLY_BYTES (256u << 20) /* the largest reply */
+
+static double seconds(const akin_http_call *call)
+{
+    uint64_t from = call->ready_ns ? call->ready_ns : call->started_ns;
+    return (double)(akin_mono_ns() - from) / 1e9;
+}
+
+void akin__http_fail(akin_http_call *call, akin_status rc,
+                     const akin_error *err)
+{
+    call->failed = true;
+    call->status = call->allow[0] ? 405 : (unsigned)akin_status_http(rc);
+    call->type = NULL;
+    call->cache = NULL;
+    call->etag[0] = 0;
+    call->constant = (akin_span){0};
+    akin_buf_clear(&call->out);
+    call->out = (akin_buf){0};
+    akin_buf_text(&call->out, "{\"status\":{\"error\":");
+    akin_json_text(&call->out, err->message);
+    akin_buf_printf(&call->out, "},\"time\":%.9f}", seconds(call));
+}
+
+static akin_status parse_body(akin_http_call *call, akin_error *err)
+{
+    if (!call->body.size) {
+        call->json = json_object();
+        return call->json ? AKIN_OK
+                          : akin_fail(err, AKIN_NOMEM, "out of memory");
+    }
+    akin_status rc = akin_json_parse(
+        (akin_span){call->body.data, call->body.size}, &call->json, err);
+    if (rc) return rc;
+    if (json_is_object(call->json)) return AKIN_OK;
+    return akin_fail(err, AKIN_INVALID,
+                     "Format error in JSON body: expected an object, got %s",
+                     akin_json_kind(call->json));
+}
+
+void akin__http_run(akin_http_call *call)
+{
+    akin_error err = {0};
+    akin_status rc = AKIN_OK;
+    unsigned flags = call->route->flags;
+
+    call->out.limit = REPLY_BYTES;
+    if (flags & HTTP_JSON) rc = parse_body(call, &err);
+    if (!rc && !(flags & HTTP_RAW)) akin_buf_text(&call->out, "{\"result\":");
+    if (!rc) rc = call->route->run(call, &err);
+    if (!rc && !(flags & HTTP_RAW))
+        akin_buf_printf(&call->out, ",\"status\":\"ok\",\"time\":%.9f}",
+                        seconds(call));
+    if (!rc && call->out.failed)
+        rc = akin_fail(&err, AKIN_TOO_LARGE,
+                       "the reply would be larger than %u bytes", REPLY_BYTES);
+    if (rc) akin__http_fail(call, rc, &err);
+}
+
+void akin__http_call_free(akin_http_call *call)
+{
+    if (call->state_free) call->state_free(call->state);
+    if (call->form) MHD_destroy_post_processor(call->form);
+    json_decref(call->json);
+    akin_buf_clear(&call->body);
+    akin_buf_clear(&call->out);
+    akin_free(call->target);
+    akin_free(call);
+}

@@ -1,0 +1,144 @@
+// What every request goes through: errors, limits, keys, connections, metrics.
+import assert from 'node:assert/strict';
+import {connect} from 'node:net';
+import {after, before, describe, test} from 'node:test';
+import {Validator} from '@seriousme/openapi-schema-validator';
+import {ask, startServer} from './server.mjs';
+
+// Raw bytes to the server; everything it says until it closes or falls silent.
+function raw(server, text, silence = 400) {
+  return new Promise((resolve, reject) => {
+    const {port} = new URL(server.url);
+    const socket = connect(port, '127.0.0.1', () => socket.write(text));
+    let reply = '';
+    socket.setTimeout(silence, () => socket.destroy());
+    socket.on('data', (d) => { reply += d; });
+    socket.on('close', () => resolve(reply));
+    socket.on('error', (e) => (reply ? resolve(reply) : reject(e)));
+  });
+}
+
+describe('core', () => {
+  let server;
+  before(async () => { server = await startServer(['--http-max-body', '64K', '--http-idle-timeout', '2']); });
+  after(async () => { assert.equal(await server?.stop(), 0); });
+
+  test('alive, ready, version', async () => {
+    assert.equal((await ask(server, 'GET', '/healthz')).status, 200);
+    assert.equal((await ask(server, 'GET', '/readyz')).status, 200);
+    const version = (await ask(server, 'GET', '/', undefined, {accept: 'application/json'})).body;
+    assert.match(version.version, /^1\./);
+    const page = await ask(server, 'GET', '/', undefined, {accept: 'text/html'});
+    assert.match(page.headers.get('content-type'), /text\/html/);
+    assert.match(page.headers.get('content-security-policy'), /default-src 'none'/);
+    const etag = page.headers.get('etag');
+    assert.equal((await ask(server, 'GET', '/', undefined, {accept: 'text/html', 'if-none-match': etag})).status, 304);
+  });
+
+  test('errors come in the envelope, with the right status', async () => {
+    const cases = [['GET', '/nowhere', undefined, 404], ['POST', '/healthz', undefined, 405],
+      ['GET', '/collections/none', undefined, 404], ['PUT', '/collections/a', '{"vectors":', 400],
+      ['PUT', '/collections/a', '[]', 400], ['PUT', '/collections/a', '{"vectors":{"size":0}}', 400],
+      ['GET', '/collections/%zz', undefined, 400], ['GET', '/collections/%00', undefined, 400]];
+    for (const [method, path, body, status] of cases) {
+      const reply = await ask(server, method, path, body);
+      assert.equal(reply.status, status, `${method} ${path}`);
+      assert.equal(typeof reply.body.status.error, 'string');
+      assert.equal(typeof reply.body.time, 'number');
+    }
+    assert.equal((await ask(server, 'POST', '/healthz')).headers.get('allow'), 'GET');
+  });
+
+  test('a body over the limit is refused, declared or not', async () => {
+    const big = JSON.stringify({x: 'y'.repeat(100 * 1024)});
+    assert.equal((await ask(server, 'PUT', '/collections/a', big)).status, 413);
+    const chunk = '8000\r\n' + 'a'.repeat(0x8000) + '\r\n';
+    const reply = await raw(server, 'PUT /collections/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n' + chunk.repeat(3) + '0\r\n\r\n');
+    assert.match(reply, /^HTTP\/1.1 413/);
+    assert.equal((await ask(server, 'GET', '/healthz')).status, 200);
+  });
+
+  test('one connection answers several requests', async () => {
+    const one = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
+    assert.equal((await raw(server, one + one + one)).match(/HTTP\/1.1 200/g).length, 3);
+    const ready = 'GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n';
+    assert.equal((await raw(server, ready + one + ready)).match(/HTTP\/1.1 200/g).length, 3);
+    const post = 'POST /collections/none/points/count HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}';
+    assert.equal((await raw(server, post + post)).match(/HTTP\/1.1 404/g).length, 2);
+  });
+
+  test('requests that are no HTTP, or huge, or slow, end the connection only', async () => {
+    await raw(server, '\x00\xff\xfe nonsense\r\n\r\n');
+    await raw(server, 'GET /' + 'a'.repeat(200000) + ' HTTP/1.1\r\n\r\n');
+    await raw(server, 'GET / HTTP/1.1\r\n' + 'X-A: b\r\n'.repeat(20000) + '\r\n');
+    const begun = Date.now();
+    await raw(server, 'GET / HTTP/1.1\r\nHost:', 20000);
+    assert.ok(Date.now() - begun < 15000, 'the idle timeout closes it');
+    assert.equal((await ask(server, 'GET', '/healthz')).status, 200);
+  });
+
+  test('a client that goes away while a worker runs does no harm', async () => {
+    for (let i = 0; i < 30; i++)
+      await raw(server, 'GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n', 1);
+    assert.equal((await ask(server, 'GET', '/readyz')).status, 200);
+  });
+
+  test('pages of other sites may not change anything', async () => {
+    const refused = await ask(server, 'DELETE', '/collections/a', undefined, {origin: 'http://evil.example'});
+    assert.equal(refused.status, 403);
+    const own = await ask(server, 'DELETE', '/collections/a', undefined, {origin: server.url});
+    assert.equal(own.status, 200);
+  });
+
+  test('metrics are what Prometheus reads', async () => {
+    const {body, headers} = await ask(server, 'GET', '/metrics');
+    assert.match(headers.get('content-type'), /^text\/plain; version=0.0.4/);
+    const types = new Map();
+    for (const line of body.trimEnd().split('\n')) {
+      const type = /^# TYPE (\S+) (counter|gauge|histogram)$/.exec(line);
+      if (type) {
+        assert.ok(!types.has(type[1]), `${type[1]} twice`);
+        types.set(type[1], type[2]);
+      } else if (!line.startsWith('# HELP ')) {
+        const sample = /^([a-z_]+)(\{([a-z]+="([^"\\\n]|\\.)*",?)*\})? (\S+)$/.exec(line);
+        assert.ok(sample, line);
+        assert.ok(sample[5] === '+Inf' || Number.isFinite(Number(sample[5])), line);
+        const family = sample[1].replace(/_(bucket|sum|count)$/, '');
+        assert.ok(types.has(family) || types.has(sample[1]), line);
+      }
+    }
+    assert.match(body, /akin_request_seconds_count\{front="http",command="healthz"\} \d+/);
+    const buckets = [...body.matchAll(/_bucket\{front="http",command="healthz",le="[^"]+"\} (\d+)/g)].map((m) => Number(m[1]));
+    assert.ok(buckets.every((n, i) => !i || n >= buckets[i - 1]), 'buckets grow');
+  });
+
+  test('the description is valid OpenAPI and names every path', async () => {
+    const {body} = await ask(server, 'GET', '/openapi.json');
+    const result = await new Validator().validate(body);
+    assert.ok(result.valid, JSON.stringify(result.errors, null, 1)?.slice(0, 2000));
+    for (const path of ['/collections/{collection}/points/query', '/metrics', '/v1/embeddings'])
+      assert.ok(body.paths[path], path);
+    const named = JSON.stringify(body).matchAll(/#\/components\/schemas\/(\w+)/g);
+    for (const [, name] of named) assert.ok(body.components.schemas[name] !== undefined, name);
+  });
+});
+
+describe('with a password', () => {
+  let server;
+  before(async () => { server = await startServer(['--requirepass', 's3cret']); });
+  after(async () => { assert.equal(await server?.stop(), 0); });
+
+  test('only those who know it may ask', async () => {
+    const status = async (headers) => (await ask(server, 'GET', '/collections', undefined, headers)).status;
+    assert.equal(await status({}), 401);
+    assert.equal(await status({'api-key': 's3cre'}), 401);
+    assert.equal(await status({'api-key': 's3crets3cret'}), 401);
+    assert.equal(await status({authorization: 'Bearer wrong'}), 401);
+    assert.equal(await status({'api-key': 's3cret'}), 200);
+    assert.equal(await status({authorization: 'Bearer s3cret'}), 200);
+    assert.equal(await status({cookie: 'akin_key=s3cret'}), 200);
+    assert.equal(await status({cookie: 'akin_key=%'}), 401);
+    assert.equal((await ask(server, 'GET', '/metrics')).status, 401);
+    assert.equal((await ask(server, 'GET', '/healthz')).status, 200);
+  });
+});

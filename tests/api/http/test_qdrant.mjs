@@ -1,0 +1,192 @@
+// The official client of Qdrant, unmodified, through its core calls.
+import assert from 'node:assert/strict';
+import {after, before, test} from 'node:test';
+import {QdrantClient} from '@qdrant/js-client-rest';
+import {startServer} from './server.mjs';
+
+const UUID = '5c56c793-69f3-4fbf-87e6-c4bf54c28c26';
+const cities = [
+  {id: 1, vector: [0.05, 0.61, 0.76, 0.74], payload: {city: 'Berlin', price: 1.99, tags: ['old', 'big'], day: '2024-05-01T10:00:00Z'}},
+  {id: 2, vector: [0.19, 0.81, 0.75, 0.11], payload: {city: 'London', price: 3.5, tags: ['old'], day: '2024-06-01T10:00:00Z'}},
+  {id: 3, vector: [0.36, 0.55, 0.47, 0.94], payload: {city: 'Moscow', price: 7, tags: [], nothing: null}},
+  {id: 4, vector: [0.18, 0.01, 0.85, 0.80], payload: {city: 'New York', price: 20, count: 1000000, maker: {city: 'Oslo'}}},
+  {id: 9007199254740991, vector: [0.24, 0.18, 0.22, 0.44], payload: {city: 'Beijing', price: 0.5, flag: true}},
+  {id: UUID, vector: [0.35, 0.08, 0.11, 0.44], payload: {city: 'Mumbai'}},
+];
+let server, client;
+const unit = (v) => v.map((x) => x / Math.hypot(...v));
+const cosine = (a, b) => unit(a).reduce((sum, x, i) => sum + x * unit(b)[i], 0);
+const probe = [0.2, 0.1, 0.9, 0.7];
+const nearest = cities.toSorted((a, b) => cosine(probe, b.vector) - cosine(probe, a.vector));
+const best = (n) => nearest.slice(0, n).map((c) => c.id);
+
+before(async () => {
+  server = await startServer();
+  client = new QdrantClient({url: server.url});
+});
+after(async () => { assert.equal(await server?.stop(), 0); });
+
+test('collections are created, listed, described, deleted', async () => {
+  assert.deepEqual((await client.getCollections()).collections, []);
+  assert.equal(await client.createCollection('cities', {vectors: {size: 4, distance: 'Cosine'}}), true);
+  await client.createCollection('other', {vectors: {size: 3, distance: 'Cosine'}});
+  assert.deepEqual((await client.getCollections()).collections.map((c) => c.name), ['cities', 'other']);
+  assert.equal((await client.collectionExists('cities')).exists, true);
+  assert.equal((await client.collectionExists('nowhere')).exists, false);
+  const info = await client.getCollection('cities');
+  assert.equal(info.status, 'green');
+  assert.deepEqual(info.config.params.vectors, {size: 4, distance: 'Cosine'});
+  assert.equal(await client.deleteCollection('other'), true);
+  assert.equal(await client.deleteCollection('other'), false);
+  await assert.rejects(client.createCollection('cities', {vectors: {size: 4, distance: 'Cosine'}}), {status: 409});
+  await assert.rejects(client.createCollection('dot', {vectors: {size: 4, distance: 'Dot'}}), {status: 415});
+  await assert.rejects(client.getCollection('nowhere'), {status: 404});
+});
+
+test('points are put and read back', async () => {
+  const done = await client.upsert('cities', {wait: true, points: cities});
+  assert.equal(done.status, 'completed');
+  assert.equal((await client.getCollection('cities')).points_count, 6);
+  const [london, uuid, ...rest] = await client.retrieve('cities', {ids: [2, UUID.toUpperCase(), 77], with_vector: true});
+  assert.equal(rest.length, 0);
+  assert.equal(london.id, 2);
+  assert.deepEqual(london.payload, cities[1].payload);
+  assert.equal(uuid.id, UUID);
+  const norm = Math.hypot(...london.vector);
+  assert.ok(Math.abs(norm - 1) < 1e-2, `unit length, got ${norm}`);
+  const [part] = await client.retrieve('cities', {ids: [4], with_payload: ['maker.city', 'price']});
+  assert.deepEqual(part.payload, {maker: {city: 'Oslo'}, price: 20});
+  const [rest4] = await client.retrieve('cities', {ids: [4], with_payload: {exclude: ['maker', 'price']}});
+  assert.deepEqual(rest4.payload, {city: 'New York', count: 1000000});
+  await client.upsert('cities', {batch: {ids: [100, 101], vectors: [[1, 0, 0, 0], [0, 1, 0, 0]], payloads: [{a: 1}, {}]}});
+  assert.equal((await client.count('cities')).count, 8);
+  await client.delete('cities', {points: [100, 101]});
+  assert.equal((await client.count('cities')).count, 6);
+});
+
+test('bad points are refused with a reason', async () => {
+  const bad = async (points) => client.upsert('cities', {points});
+  await assert.rejects(bad([{id: 1, vector: [1, 2, 3]}]), (e) => e.status === 400 && /dim/.test(JSON.stringify(e.data)));
+  await assert.rejects(bad([{id: -1, vector: [1, 2, 3, 4]}]), {status: 400});
+  await assert.rejects(bad([{id: 1, vector: [0, 0, 0, 0]}]), {status: 400});
+  await assert.rejects(bad([{id: 1, vector: 'x'}]), {status: 400});
+  await assert.rejects(client.upsert('nowhere', {points: cities}), {status: 404});
+});
+
+test('search, query by vector and by id', async () => {
+  const hits = await client.search('cities', {vector: probe, limit: 3});
+  assert.deepEqual(hits.map((h) => h.id), best(3));
+  assert.deepEqual(hits[0].payload, cities[3].payload);
+  assert.ok(Math.abs(hits[0].score - cosine(probe, nearest[0].vector)) < 1e-3, String(hits[0].score));
+  const byQuery = await client.query('cities', {query: probe, limit: 3});
+  assert.deepEqual(byQuery.points.map((h) => h.id), best(3));
+  assert.equal(byQuery.points[0].payload, undefined);
+  const byId = await client.query('cities', {query: 4, limit: 2, with_payload: true});
+  assert.ok(!byId.points.some((p) => p.id === 4), 'the point itself is left out');
+  const offset = await client.query('cities', {query: {nearest: probe}, limit: 2, offset: 1});
+  assert.deepEqual(offset.points.map((h) => h.id), best(3).slice(1));
+  const high = await client.query('cities', {query: probe, score_threshold: 0.99});
+  assert.deepEqual(high.points.map((h) => h.id), [4]);
+  await assert.rejects(client.query('cities', {query: 12345}), {status: 404});
+  const lists = await client.queryBatch('cities', {searches: [{query: 1, limit: 1}, {query: [1, 0, 0, 0], limit: 2}]});
+  assert.deepEqual(lists.map((l) => l.points.length), [1, 2]);
+  const listed = await client.query('cities', {limit: 4, with_payload: true});
+  assert.equal(listed.points.length, 4);
+});
+
+test('recommend, discover, fusion, groups', async () => {
+  const like = await client.recommend('cities', {positive: [4], negative: [2], limit: 3});
+  assert.equal(like.length, 3);
+  assert.ok(!like.some((h) => h.id === 4 || h.id === 2));
+  for (const strategy of ['best_score', 'sum_scores', 'average_vector']) {
+    const {points} = await client.query('cities', {query: {recommend: {positive: [1, [0.1, 0.2, 0.3, 0.4]], negative: [2], strategy}}, limit: 2});
+    assert.equal(points.length, 2, strategy);
+    assert.ok(points[0].score >= points[1].score);
+  }
+  const {points: found} = await client.query('cities', {query: {discover: {target: 1, context: [{positive: 3, negative: 2}]}}, limit: 3});
+  assert.equal(found.length, 3);
+  const fused = await client.query('cities', {
+    prefetch: [{query: probe, limit: 3}, {query: 2, limit: 3}], query: {fusion: 'rrf'}, limit: 5});
+  assert.ok(fused.points.length >= 3);
+  assert.ok(fused.points[0].score > 0.4);
+  const again = await client.query('cities', {prefetch: {query: 2, limit: 4}, query: probe, limit: 2});
+  assert.equal(again.points[0].id, 4);
+  const {groups} = await client.queryGroups('cities', {query: probe, group_by: 'city', group_size: 1, limit: 3});
+  assert.deepEqual(groups.map((g) => g.id), nearest.slice(0, 3).map((c) => c.payload.city));
+  assert.equal(groups[0].hits[0].id, 4);
+});
+
+const ids = async (filter) => (await client.scroll('cities', {filter, limit: 100})).points.map((p) => p.payload.city).sort();
+
+test('filters', async () => {
+  const must = (...conditions) => ids({must: conditions});
+  const key = (name, rest) => must({key: name, ...rest});
+  assert.deepEqual(await key('city', {match: {value: 'Berlin'}}), ['Berlin']);
+  assert.deepEqual(await key('city', {match: {value: 'Ber'}}), []);
+  assert.deepEqual(await key('tags', {match: {value: 'old'}}), ['Berlin', 'London']);
+  assert.deepEqual(await key('city', {match: {any: ['Berlin', 'Mumbai']}}), ['Berlin', 'Mumbai']);
+  assert.deepEqual(await key('tags', {match: {any: ['big']}}), ['Berlin']);
+  assert.deepEqual(await key('city', {match: {except: ['Berlin', 'Mumbai', 'London']}}), ['Beijing', 'Moscow', 'New York']);
+  assert.deepEqual(await key('city', {match: {text: 'New'}}), ['New York']);
+  assert.deepEqual(await key('flag', {match: {value: true}}), ['Beijing']);
+  assert.deepEqual(await key('price', {range: {gte: 1.99, lt: 7}}), ['Berlin', 'London']);
+  assert.deepEqual(await key('maker.city', {match: {value: 'Oslo'}}), ['New York']);
+  assert.deepEqual(await key('day', {range: {gt: '2024-05-15T00:00:00Z'}}), ['London']);
+  assert.deepEqual(await key('tags', {values_count: {gte: 2}}), ['Berlin']);
+  assert.deepEqual(await key('tags', {values_count: {lt: 2}}), ['Beijing', 'London', 'Moscow', 'Mumbai', 'New York']);
+  assert.deepEqual(await must({is_empty: {key: 'tags'}}), ['Beijing', 'Moscow', 'Mumbai', 'New York']);
+  assert.deepEqual(await must({is_null: {key: 'nothing'}}), ['Moscow']);
+  assert.deepEqual(await must({has_id: [1, UUID]}), ['Berlin', 'Mumbai']);
+  assert.deepEqual(await ids({must_not: [{has_id: [1, 2, 3, UUID]}]}), ['Beijing', 'New York']);
+  assert.deepEqual(await ids({must_not: [{key: 'price', range: {gte: 1}}]}), ['Beijing', 'Mumbai']);
+  assert.deepEqual(await ids({should: [{key: 'city', match: {value: 'London'}}, {key: 'price', range: {gt: 10}}]}), ['London', 'New York']);
+  assert.deepEqual(await ids({must: [{key: 'price', range: {gt: 1}}], must_not: [{key: 'city', match: {value: 'Moscow'}}],
+    should: [{must: [{key: 'tags', match: {value: 'big'}}]}, {key: 'count', match: {value: 1000000}}]}), ['Berlin', 'New York']);
+  assert.deepEqual(await ids({min_should: {conditions: [{key: 'tags', match: {value: 'big'}}, {key: 'tags', match: {value: 'old'}},
+    {key: 'price', range: {lt: 2}}], min_count: 2}}), ['Berlin']);
+  assert.equal((await client.count('cities', {filter: {must: [{key: 'price', range: {lt: 5}}]}})).count, 3);
+  const filtered = await client.search('cities', {vector: probe, limit: 10,
+    filter: {must: [{key: 'tags', match: {value: 'old'}}]}});
+  assert.deepEqual(filtered.map((h) => h.id), [1, 2]);
+  await assert.rejects(client.count('cities', {filter: {must: [{key: 'a', geo_radius: {}}]}}), {status: 415});
+  await assert.rejects(client.count('cities', {filter: {musty: []}}), {status: 400});
+});
+
+test('scroll pages through everything once', async () => {
+  const seen = [];
+  let offset;
+  do {
+    const page = await client.scroll('cities', {limit: 4, offset, with_payload: false});
+    seen.push(...page.points.map((p) => p.id));
+    offset = page.next_page_offset;
+  } while (offset !== null);
+  assert.equal(seen.length, 6);
+  assert.equal(new Set(seen).size, 6);
+});
+
+test('payloads are set, overwritten, deleted, cleared', async () => {
+  const payload = async (id) => (await client.retrieve('cities', {ids: [id]}))[0].payload;
+  await client.setPayload('cities', {payload: {price: 2, size: 'L'}, points: [1, 2]});
+  assert.deepEqual(await payload(1), {...cities[0].payload, price: 2, size: 'L'});
+  await client.setPayload('cities', {payload: {zip: 1}, key: 'maker', points: [4]});
+  assert.deepEqual((await payload(4)).maker, {city: 'Oslo', zip: 1});
+  await client.deletePayload('cities', {keys: ['size', 'tags'], points: [1]});
+  assert.deepEqual(await payload(1), {city: 'Berlin', price: 2, day: cities[0].payload.day});
+  await client.overwritePayload('cities', {payload: {city: 'Rome'}, filter: {must: [{key: 'city', match: {value: 'Berlin'}}]}});
+  assert.deepEqual(await payload(1), {city: 'Rome'});
+  await client.clearPayload('cities', {points: [1]});
+  assert.deepEqual(await payload(1), {});
+  await client.batchUpdate('cities', {operations: [
+    {upsert: {points: [{id: 50, vector: [1, 1, 1, 1], payload: {a: 1}}]}},
+    {set_payload: {payload: {b: 2}, points: [50]}}]});
+  assert.deepEqual(await payload(50), {a: 1, b: 2});
+  await client.delete('cities', {filter: {must: [{key: 'b', match: {value: 2}}]}});
+  assert.equal((await client.count('cities')).count, 6);
+});
+
+test('parallel merges into one payload lose nothing', async () => {
+  await client.overwritePayload('cities', {payload: {}, points: [1]});
+  await Promise.all(Array.from({length: 20}, (_, i) => client.setPayload('cities', {payload: {[`k${i}`]: i}, points: [1]})));
+  const [point] = await client.retrieve('cities', {ids: [1]});
+  assert.equal(Object.keys(point.payload).length, 20);
+});
