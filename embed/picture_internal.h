@@ -83,9 +83,12 @@ typedef struct {
 
 #define PICTURE_FILTER_BITS 22
 
-/* out: pixels after the resize, of which n from `from` on are wanted. */
+/* extent: what the in pixels stand for, in pixels: in itself, or up to one more
+ * or less after shrinking. out: pixels after the resize, of which n from `from`
+ * on are wanted. */
 akin_status akin__picture_filter_init(akin__picture_filter *filter, uint32_t in,
-                                      uint32_t out, uint32_t from, uint32_t n,
+                                      double extent, uint32_t out,
+                                      uint32_t from, uint32_t n,
                                       akin_error *err);
 void akin__picture_filter_clear(akin__picture_filter *filter);
 

@@ -66,10 +66,11 @@ static void weigh(akin__picture_filter *f, uint32_t i, double scale,
 }
 
 akin_status akin__picture_filter_init(akin__picture_filter *filter, uint32_t in,
-                                      uint32_t out, uint32_t from, uint32_t n,
+                                      double extent, uint32_t out,
+                                      uint32_t from, uint32_t n,
                                       akin_error *err)
 {
-    double scale = (double)in / out;
+    double scale = extent / out;
     double support = 2.0 * (scale < 1.0 ? 1.0 : scale);
     double *k;
     uint32_t i;
@@ -334,17 +335,22 @@ static akin_status scale(const akin_picture *picture, const window *w,
 {
     size_t stride = (size_t)picture->width * 3;
     size_t bytes = (size_t)w->columns * 3;
+    double extent_x = picture->width, extent_y = picture->height;
     akin__picture_filter across = {0}, down = {0};
     uint8_t *middle = NULL;
     const uint8_t *from = picture->pixels;
     uint32_t first, end, i;
     akin_status rc;
 
-    rc = akin__picture_filter_init(&across, picture->width, w->width, w->left,
-                                   w->columns, err);
+    if (picture->shrink > 1) { /* pixels at the end may be cut or narrower */
+        extent_x = (double)picture->file_width / picture->shrink;
+        extent_y = (double)picture->file_height / picture->shrink;
+    }
+    rc = akin__picture_filter_init(&across, picture->width, extent_x, w->width,
+                                   w->left, w->columns, err);
     if (rc) goto done;
-    rc = akin__picture_filter_init(&down, picture->height, w->height, w->top,
-                                   w->rows, err);
+    rc = akin__picture_filter_init(&down, picture->height, extent_y, w->height,
+                                   w->top, w->rows, err);
     if (rc) goto done;
     first = down.first[0];
     end = down.first[w->rows - 1] + down.count[w->rows - 1];
@@ -355,7 +361,7 @@ static akin_status scale(const akin_picture *picture, const window *w,
     }
     /* a pass that keeps the size has the weights 0 1 0: a copy */
     from += (size_t)first * stride;
-    if (w->width == picture->width)
+    if (w->width == picture->width && w->width == extent_x)
         for (i = 0; i < end - first; i++)
             memcpy(middle + i * bytes, from + i * stride + (size_t)w->left * 3,
                    bytes);
@@ -374,10 +380,21 @@ done:
     return rc;
 }
 
-static akin_status check_picture(const akin_picture *picture, akin_error *err)
+/* A shrunk picture must have about as many pixels as its file's size says. */
+static bool covers(uint64_t pixels, uint64_t file, uint64_t shrink)
 {
-    if (picture->pixels == NULL || picture->width == 0 || picture->height == 0)
+    return pixels * shrink < file + shrink && (pixels + 1) * shrink > file;
+}
+
+static akin_status check_picture(const akin_picture *p, akin_error *err)
+{
+    if (p->pixels == NULL || p->width == 0 || p->height == 0)
         return akin_fail(err, AKIN_INVALID, "expected a picture with pixels");
+    if (p->shrink > 1 && (!covers(p->width, p->file_width, p->shrink) ||
+                          !covers(p->height, p->file_height, p->shrink)))
+        return akin_fail(
+            err, AKIN_INVALID, "%u x %u pixels are not %u x %u shrunk by %u",
+            p->width, p->height, p->file_width, p->file_height, p->shrink);
     return AKIN_OK;
 }
 
@@ -399,7 +416,7 @@ akin_status akin_picture_prepare(const akin_picture *picture,
                                  uint8_t *out, akin_error *err)
 {
     uint32_t size = transform->image_size, edge = transform->resize_edge;
-    uint32_t shorter, longer;
+    uint32_t width, height, shorter, longer;
     window w = {size, size, 0, 0, size, size};
     akin_status rc = check_picture(picture, err);
 
@@ -415,15 +432,16 @@ akin_status akin_picture_prepare(const akin_picture *picture,
         return akin_fail(err, AKIN_INVALID,
                          "expected resize_edge %u to %u, got %u", size,
                          AKIN_PICTURE_MAX_MODEL_SIDE, edge);
-    shorter =
-        picture->width < picture->height ? picture->width : picture->height;
-    longer =
-        picture->width < picture->height ? picture->height : picture->width;
+    /* from the file's size, so that shrinking moves no crop by a pixel */
+    width = picture->shrink > 1 ? picture->file_width : picture->width;
+    height = picture->shrink > 1 ? picture->file_height : picture->height;
+    shorter = width < height ? width : height;
+    longer = width < height ? height : width;
     if (longer > UINT32_MAX / AKIN_PICTURE_MAX_MODEL_SIDE)
         return akin_fail(err, AKIN_INVALID, "a side of %u is too long", longer);
     longer = (uint32_t)((uint64_t)edge * longer / shorter);
-    w.width = picture->width < picture->height ? edge : longer;
-    w.height = picture->width < picture->height ? longer : edge;
+    w.width = width < height ? edge : longer;
+    w.height = width < height ? longer : edge;
     w.left = (w.width - size) / 2;
     w.top = (w.height - size) / 2;
     return scale(picture, &w, out, err);

@@ -47,7 +47,7 @@ static void across_equals_plain(void **state)
 
         fill(pixels, bytes * rows);
         assert_int_equal(
-            akin__picture_filter_init(&filter, in, out, from, n, NULL),
+            akin__picture_filter_init(&filter, in, in, out, from, n, NULL),
             AKIN_OK);
         akin__picture_across_plain(&filter, pixels, bytes, rows, plain);
         akin__picture_across(&filter, pixels, bytes, rows, bytes * rows, fast);
@@ -74,7 +74,8 @@ static void down_equals_plain(void **state)
 
         fill(pixels, bytes * in);
         assert_int_equal(
-            akin__picture_filter_init(&filter, in, out, 0, out, NULL), AKIN_OK);
+            akin__picture_filter_init(&filter, in, in, out, 0, out, NULL),
+            AKIN_OK);
         for (i = 0; i < out; i++) {
             const int32_t *weight = filter.weight + (size_t)i * filter.taps;
             const uint8_t *rows = pixels + filter.first[i] * bytes;
@@ -103,8 +104,9 @@ static void weights_sum_to_one(void **state)
         akin__picture_filter f;
         uint32_t i, t;
 
-        assert_int_equal(akin__picture_filter_init(&f, sizes[s][0], sizes[s][1],
-                                                   0, sizes[s][1], NULL),
+        assert_int_equal(akin__picture_filter_init(&f, sizes[s][0], sizes[s][0],
+                                                   sizes[s][1], 0, sizes[s][1],
+                                                   NULL),
                          AKIN_OK);
         for (i = 0; i < f.n; i++) {
             int64_t sum = 0;
