@@ -381,12 +381,18 @@ static int run(akin_cli *cli)
         cli->argv = one;
         cli->argc = cli->command ? 1 : 0;
         cli->command = akin_cli_find("help");
-        int code = akin_cli_help(cli);
-        return asked ? code : AKIN_EXIT_USAGE;
+        int helped = akin_cli_help(cli);
+        return asked ? helped : AKIN_EXIT_USAGE;
     }
-    if (cli->command->needs == AKIN_CLI_NONE ||
-        cli->command->needs == AKIN_CLI_SERVE)
-        return cli->command->run(cli);
+    const akin_cli_command *c = cli->command;
+    if (c->most >= 0 && cli->argc > c->most)
+        return akin_cli_usage(cli, "unexpected '%s'", cli->argv[c->most]);
+    if (cli->argc < c->least)
+        return akin_cli_usage(cli, "expected %s", c->syntax);
+    int code = c->check ? c->check(cli) : AKIN_EXIT_OK;
+    if (code) return code;
+    if (c->needs == AKIN_CLI_NONE || c->needs == AKIN_CLI_SERVE)
+        return c->run(cli);
     return open_and_run(cli);
 }
 

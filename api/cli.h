@@ -39,6 +39,9 @@ typedef enum {
 typedef struct {
     const char *name, *syntax, *summary, *details;
     akin_cli_needs needs;
+    int least, most; /* operands; most < 0: any number */
+    /* Or NULL. Before anything is opened: an exit code, 0 to go on. */
+    int (*check)(akin_cli *cli);
     int (*run)(akin_cli *cli);      /* gives the exit code */
     const akin_cli_option *options; /* ends with a row without a name */
 } akin_cli_command;
@@ -209,7 +212,8 @@ int akin_cli_follow(akin_cli *cli, int64_t job, const char *verb,
 
 /* ---- the commands, by file ---------------------------------------------------------------- */
 
-int akin_cli_serve(akin_cli *cli);  /* cli_serve.c */
+int akin_cli_serve(akin_cli *cli); /* cli_serve.c */
+int akin_cli_add_check(akin_cli *cli);
 int akin_cli_add(akin_cli *cli);    /* cli_add.c */
 int akin_cli_search(akin_cli *cli); /* cli_search.c */
 int akin_cli_similar(akin_cli *cli);

@@ -1,6 +1,7 @@
 /* akin add. Where the directory or the server shares our files, the engine
  * reads them itself (AKIN.INGEST, a job that we follow); else their bytes are
  * sent (cli_send.c). */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -10,14 +11,13 @@
 #include "cli.h"
 #include "cli_send.h"
 
-static bool paths_exist(akin_cli *cli)
+int akin_cli_add_check(akin_cli *cli)
 {
     for (int i = 0; i < cli->argc; i++)
-        if (access(cli->argv[i], R_OK)) {
-            akin_cli_fail(0, "cannot read '%s'", cli->argv[i]);
-            return false;
-        }
-    return true;
+        if (access(cli->argv[i], R_OK))
+            return akin_cli_fail(AKIN_EXIT_CANNOT, "cannot read '%s': %s",
+                                 cli->argv[i], strerror(errno));
+    return AKIN_EXIT_OK;
 }
 
 static int ask_to_ingest(akin_cli *cli, int64_t *job)
@@ -135,9 +135,6 @@ static int add_by_sending(akin_cli *cli, akin_progress *p)
 int akin_cli_add(akin_cli *cli)
 {
     akin_progress p = {0};
-    if (!cli->argc)
-        return akin_cli_usage(cli, "expected files, folders or catalogues");
-    if (!paths_exist(cli)) return AKIN_EXIT_CANNOT;
     bool send = akin_cli_has(cli, "send") || !akin_link_shares_files(cli->link);
     int code = send ? add_by_sending(cli, &p) : add_as_job(cli, &p);
     if (code && code != AKIN_EXIT_INTERRUPTED) return code;

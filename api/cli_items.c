@@ -140,10 +140,6 @@ int akin_cli_get(akin_cli *cli)
 {
     int code = AKIN_EXIT_OK;
     json_t *list = json_array();
-    if (!cli->argc) {
-        json_decref(list);
-        return akin_cli_usage(cli, "expected ids");
-    }
     for (int i = 0; i < cli->argc; i++) {
         int one = get_one(cli, cli->argv[i], list, i == 0);
         if (one > code) code = one;
@@ -165,7 +161,6 @@ int akin_cli_rm(akin_cli *cli)
     akin_error err;
     int removed = 0;
     char number[32];
-    if (!cli->argc) return akin_cli_usage(cli, "expected ids");
     bool quiet = cli->quiet || akin_cli_has(cli, "missing-ok");
     for (int i = 0; i < cli->argc; i++) {
         akin_span argv[] = {akin_span_of("VREM"), akin_span_of(cli->collection),

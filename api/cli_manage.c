@@ -236,8 +236,6 @@ int akin_cli_info(akin_cli *cli)
 {
     const json_shape shape = {"model_ready,building", "recall"};
     const char *name = cli->argc ? cli->argv[0] : cli->collection;
-    if (cli->argc > 1)
-        return akin_cli_usage(cli, "unexpected '%s'", cli->argv[1]);
     if (akin_cli_has(cli, "server")) {
         redisReply *text = akin_link_ask(cli->link, "INFO", "all", NULL);
         if (text) printf("%s", text->str);
@@ -258,8 +256,6 @@ int akin_cli_reindex(akin_cli *cli)
     const char *name = cli->argc ? cli->argv[0] : cli->collection;
     char model[4096] = "";
     redisReply *reply, *job = NULL;
-    if (cli->argc > 1)
-        return akin_cli_usage(cli, "unexpected '%s'", cli->argv[1]);
     if (akin_cli_has(cli, "embed")) {
         akin_config_text(cli->config, "model", model, sizeof model);
         if (!*model)
@@ -308,8 +304,6 @@ int akin_cli_check(akin_cli *cli)
 {
     const json_shape shape = {NULL, NULL};
     akin_words words = {0};
-    if (cli->argc > 1)
-        return akin_cli_usage(cli, "unexpected '%s'", cli->argv[1]);
     akin_words_add(&words, "AKIN.CHECK");
     if (cli->argc || akin_cli_has(cli, "collection"))
         akin_words_add(&words, cli->argc ? cli->argv[0] : cli->collection);

@@ -10,6 +10,7 @@ typedef struct {
     akin_words words;
     uint8_t *files[64];
     size_t nfiles, nterms;
+    int code; /* of a failure that is not the command line's fault, or 0 */
 } akin_question;
 
 /* The command's name and collection. */

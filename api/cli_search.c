@@ -42,7 +42,7 @@ bool akin_question_picture(akin_question *q, const char *path)
         return false;
     }
     if (akin_file_read(path, MAX_FILE, &data, &size, &err)) {
-        akin_cli_status(&err);
+        q->code = akin_cli_status(&err);
         return false;
     }
     q->files[q->nfiles++] = data;
@@ -313,6 +313,8 @@ int akin_cli_search(akin_cli *cli)
         code = answer ? show(cli, answer, *words ? words : "search",
                              (akin_span){0})
                       : AKIN_EXIT_CANNOT;
+    } else if (q.code) {
+        code = q.code;
     }
     if (answer) freeReplyObject(answer);
     akin_question_clear(&q);
@@ -341,8 +343,6 @@ int akin_cli_similar(akin_cli *cli)
     redisReply *answer = NULL;
     int code = AKIN_EXIT_CANNOT;
 
-    if (cli->argc != 1)
-        return akin_cli_usage(cli, "expected one id or one picture file");
     bool file = means_file(cli, cli->argv[0]);
     akin_question_begin(&q, cli);
     if (file ? akin_question_picture(&q, cli->argv[0])

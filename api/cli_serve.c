@@ -108,10 +108,6 @@ int akin_cli_serve(akin_cli *cli)
     akin_status rc;
 
     if (!t) return akin_cli_fail(AKIN_EXIT_CANNOT, "no memory");
-    if (cli->argc) {
-        akin_free(t);
-        return akin_cli_usage(cli, "unexpected '%s'", cli->argv[0]);
-    }
     read_options(cli, t, &options);
     set_log_level(t->level);
     rc = akin_cli_default_model(cli->config, &err);

@@ -31,7 +31,7 @@ async function vectorSet(client) {
   assert.equal(await client.vCard('n'), 3);
   assert.equal(await client.vDim('n'), 3);
   assert.deepEqual(await client.vEmb('n', 'b'), [0, 1, 0]);
-  assert.equal(await client.vEmb('n', 'nobody'), null);
+  assert.equal(await client.sendCommand(['VEMB', 'n', 'nobody']), null);
   const raw = await client.vEmbRaw('n', 'c');
   assert.equal(raw.quantization, 'fp32');
   near(raw.l2Norm, 2);

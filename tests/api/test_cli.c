@@ -1,0 +1,310 @@
+/* The command line: the same answers from a directory and from a server, exit
+ * codes, messages, pages. */
+#include "pictures.h"
+
+static served place;
+static char folder[96];
+
+static int setup(void **state)
+{
+    char below[128];
+    (void)state;
+    served_paths(&place);
+    make_folder(folder, sizeof folder, &place, "pictures");
+    make_folder(below, sizeof below, &place, "pictures/below");
+    for (int i = 0; i < 12; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "p%02d.svg", i);
+        draw(i % 2 ? folder : below, name, i);
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    served_clear(&place);
+    return 0;
+}
+
+static void expect(const char *args, int code, const char *out, const char *err)
+{
+    char *got, *said;
+    int status = akin(&place, args, &got, &said);
+    if (status != code)
+        fail_msg("%s: exit %d, not %d\n%s%s", args, status, code, got, said);
+    if (out && strcmp(out, got) != 0)
+        fail_msg("%s\nexpected:\n%s\ngot:\n%s", args, out, got);
+    if (err && !strstr(said, err))
+        fail_msg("%s\nexpected on stderr:\n%s\ngot:\n%s", args, err, said);
+    free(got);
+    free(said);
+}
+
+static void usage(void **state)
+{
+    (void)state;
+    expect("version", 0, "akin 0.1.0\n", NULL);
+    expect("--version", 0, "akin 0.1.0\n", NULL);
+    expect("", 2, NULL, NULL);
+    expect("serach x", 2, "", "did you mean 'akin search'?");
+    expect("delete x", 2, "", "did you mean 'akin rm'?");
+    expect("xyzzy", 2, "", "'akin help' lists them");
+    expect("search --fitler x y", 2, "", "did you mean --filter?");
+    expect("search --limit x y --data $DIR/none", 3, "",
+           "there is no akin data in");
+    expect("search --filter", 2, "", "--filter wants EXPR");
+    expect("search --json=yes x", 2, "", "--json takes no value");
+    expect("search x --color sometimes", 2, "", "auto, always or never");
+    expect("help serach", 2, "", "did you mean 'search'?");
+    expect("completion tcsh", 2, "", "bash, zsh or fish");
+    expect("add --data $DIR/none", 2, "", "expected PATH ...");
+    expect("add $DIR/nowhere --data $DIR/none", 3, "", "nowhere");
+    expect("search x --model $DIR/nomodel --data $DIR/none", 3, "",
+           "no akin data");
+    expect("add $DIR/pictures --model $DIR/nomodel --data $DIR/none", 3, "",
+           "no such model directory");
+    expect("info --connect 127.0.0.1:1", 3, "", "is the server running?");
+    expect("info --connect '::'", 3, "", "expected HOST:PORT");
+    expect("serve --data $DIR/none --bind 0.0.0.0 --port 0", 3, "",
+           "--requirepass");
+    expect("serve --data $DIR/none --bind nohost --port 0", 3, "", "nohost");
+}
+
+static void help(void **state)
+{
+    static const char *const commands[] = {
+        "serve", "add",     "search",      "similar",   "sheet", "get",
+        "rm",    "info",    "embed",       "reindex",   "check", "jobs",
+        "help",  "version", "collections", "completion"};
+    (void)state;
+    char *out;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char args[64], want[64];
+        snprintf(args, sizeof args, "help %s", commands[i]);
+        snprintf(want, sizeof want, "usage: akin %s", commands[i]);
+        assert_int_equal(akin(&place, args, &out, NULL), 0);
+        assert_int_equal(strncmp(out, want, strlen(want)), 0);
+        free(out);
+        snprintf(args, sizeof args, "%s --help", commands[i]);
+        assert_int_equal(akin(&place, args, &out, NULL), 0);
+        free(out);
+    }
+    assert_int_equal(akin(&place, "completion bash | bash -n", &out, NULL), 0);
+    free(out);
+}
+
+/* The pages in docs/ are what the tables say now. */
+static void pages_are_current(void **state)
+{
+    static const char *const pages[][2] = {
+        {"help --markdown", AKIN_SOURCE "/docs/commands.md"},
+        {"help --man", AKIN_SOURCE "/docs/akin.1"}};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char *out, *page = slurp(pages[i][1]);
+        assert_int_equal(akin(&place, pages[i][0], &out, NULL), 0);
+        if (strcmp(out, page) != 0)
+            fail_msg("%s is not current: akin %s > %s", pages[i][1],
+                     pages[i][0], pages[i][1]);
+        free(out);
+        free(page);
+    }
+}
+
+static void adding(void **state)
+{
+    (void)state;
+    expect("add $DIR/pictures --data $DIR/data", 0,
+           "12 added, 0 updated, 0 unchanged, 0 failed\n", NULL);
+    expect("add $DIR/pictures --data $DIR/data --json", 0,
+           "{\"collection\":\"default\",\"added\":0,\"updated\":0,"
+           "\"unchanged\":12,\"failed\":0}\n",
+           NULL);
+    expect("add $DIR/pictures --data $DIR/data --send", 0,
+           "0 added, 0 updated, 12 unchanged, 0 failed\n", NULL);
+    expect("add $DIR/pictures --data $DIR/data -q", 0, "", NULL);
+    expect("search 'red circle' -k 1 --ids --data $DIR/data", 0, NULL, NULL);
+    expect("search 'red circle' --filter '.width < 0' --data $DIR/data", 1, "",
+           "nothing found");
+    expect("search --data $DIR/data", 2, "", "what to search for?");
+    expect("search x --filter '.width <' --data $DIR/data", 3, "", "akin: ");
+    expect("search x --min-score 2 --data $DIR/data", 2, "", "--min-score");
+    expect("search --image $DIR/nofile --data $DIR/data", 3, "", "nofile");
+    expect("search x -c nothing --data $DIR/data", 3, "", "nothing");
+    expect("similar nobody --data $DIR/data", 3, "", "nobody");
+    expect("get nobody --data $DIR/data", 1, "", "no item 'nobody'");
+    expect("collections drop default --data $DIR/data", 2, "", "say --yes");
+    expect("check --data $DIR/data", 0, "12 items, 24 vectors: no problems\n",
+           NULL);
+    expect("reindex --data $DIR/data", 0, "default is indexed anew\n", NULL);
+}
+
+static void bad_pictures_are_listed(void **state)
+{
+    char broken[128];
+    (void)state;
+    make_folder(broken, sizeof broken, &place, "broken");
+    draw(broken, "good.svg", 3);
+    char path[160];
+    snprintf(path, sizeof path, "%s/bad.png", broken);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("no picture", f);
+    fclose(f);
+    expect("add $DIR/broken --data $DIR/data -c broken", 1,
+           "1 added, 0 updated, 0 unchanged, 1 failed\n", "broken/bad.png: ");
+    expect("jobs failures 99 --data $DIR/data", 3, "", "99");
+    expect("collections drop broken --yes --data $DIR/data", 0,
+           "dropped broken\n", NULL);
+}
+
+/* Everything that reads, from the directory and from a server: the same bytes
+ * and the same exit codes. */
+static void directory_and_server_agree(void **state)
+{
+    static const char *const questions[] = {
+        "search red circle",
+        "search red circle --json",
+        "search red circle --ids --limit 3 --offset 2",
+        "search 'green' --not 'circle' --space image",
+        "search 'green circle' --space caption --json",
+        "search --image $DIR/pictures/p03.svg --json",
+        "search blue --image $DIR/pictures/p03.svg --weight 0.5 -k 4",
+        "search --like p01.svg --filter '.folder == \"below\"'",
+        "search x --filter '.width <'",
+        "search nothing -c missing",
+        "similar p05.svg",
+        "similar below/p04.svg --json --exact",
+        "similar --file $DIR/pictures/p05.svg -k 2",
+        "similar nobody",
+        "get p01.svg",
+        "get p01.svg below/p02.svg --json",
+        "get p01.svg --vector --json",
+        "get nobody",
+        "collections",
+        "collections --json",
+        "info",
+        "info --json",
+        "info missing",
+        "embed red circle",
+        "embed --image $DIR/pictures/p01.svg --json",
+        "check",
+        "check --json",
+        "jobs --json",
+    };
+    (void)state;
+    size_t n = sizeof questions / sizeof *questions;
+    char *want[64];
+    int codes[64];
+    for (size_t i = 0; i < n; i++) {
+        char args[512];
+        snprintf(args, sizeof args, "%s --data $DIR/data", questions[i]);
+        codes[i] = akin(&place, args, &want[i], NULL);
+    }
+    serve_again(&place, NULL);
+    for (size_t i = 0; i < n; i++) {
+        char args[512], *got;
+        snprintf(args, sizeof args, "%s --connect $DIR/data/akin.sock",
+                 questions[i]);
+        int code = akin(&place, args, &got, NULL);
+        if (code != codes[i] || strcmp(got, want[i]) != 0)
+            fail_msg("%s\ndirectory (exit %d):\n%s\nserver (exit %d):\n%s",
+                     questions[i], codes[i], want[i], code, got);
+        free(want[i]);
+        free(got);
+    }
+}
+
+/* With a server on the directory, --data finds it by its socket. */
+static void locked_directory_is_asked_by_its_socket(void **state)
+{
+    (void)state;
+    assert_true(place.pid > 0);
+    expect("check --data $DIR/data", 0, "12 items, 24 vectors: no problems\n",
+           NULL);
+    expect("add $DIR/pictures --data $DIR/data", 0,
+           "0 added, 0 updated, 12 unchanged, 0 failed\n", NULL);
+    expect("add $DIR/pictures --connect $DIR/data/akin.sock --send -c sent", 0,
+           "12 added, 0 updated, 0 unchanged, 0 failed\n", NULL);
+    expect("add $DIR/pictures --connect $DIR/data/akin.sock --send -c sent", 0,
+           "0 added, 0 updated, 12 unchanged, 0 failed\n", NULL);
+    char *read, *sent;
+    expect("info --server --data $DIR/data", 0, NULL, NULL);
+    akin(&place, "search green --json --data $DIR/data", &read, NULL);
+    akin(&place, "search green --json --data $DIR/data -c sent", &sent, NULL);
+    assert_string_equal(read, sent);
+    free(read);
+    free(sent);
+    expect("rm p01.svg nobody --data $DIR/data -c sent", 1, "removed 1\n",
+           "no item 'nobody'");
+    expect("rm nobody --missing-ok --data $DIR/data -c sent", 0, "removed 0\n",
+           NULL);
+    expect("collections drop sent --yes --data $DIR/data", 0, "dropped sent\n",
+           NULL);
+    assert_int_equal(serve_end(&place, SIGTERM), 0);
+}
+
+static void collections(void **state)
+{
+    (void)state;
+    expect("collections create made --dim 8 --field price:number "
+           "--field label:string --data $DIR/data",
+           0, "created made\n", NULL);
+    expect("collections create made --dim 8 --data $DIR/data", 3, "", "made");
+    expect("collections create odd --field price --data $DIR/data", 2, "",
+           "NAME:TYPE");
+    expect("collections create odd --field price:colour --data $DIR/data", 3,
+           "", "'colour' is no type");
+    expect("collections what --data $DIR/data", 2, "", "create NAME");
+    expect("collections drop made --yes --data $DIR/data", 0, "dropped made\n",
+           NULL);
+}
+
+static void sheets(void **state)
+{
+    (void)state;
+    char path[96], *page;
+    expect("sheet 'red <b>circle' blue --like p01.svg --image "
+           "$DIR/pictures/p03.svg -k 3 --title 'a & b' --out $DIR/sheet.html "
+           "-q --data $DIR/data",
+           0, "", NULL);
+    snprintf(path, sizeof path, "%s/sheet.html", place.dir);
+    page = slurp(path);
+    assert_non_null(strstr(page, "red &lt;b&gt;circle"));
+    assert_null(strstr(page, "<b>circle"));
+    assert_non_null(strstr(page, "a &amp; b"));
+    assert_null(strstr(page, "http://"));
+    assert_null(strstr(page, "<script"));
+    size_t figures = 0, inlined = 0;
+    for (char *p = page; (p = strstr(p, "<figure")); p++)
+        figures++;
+    for (char *p = page; (p = strstr(p, "src=\"data:image/")); p++)
+        inlined++;
+    assert_int_equal(figures, 12);
+    assert_int_equal(inlined, 14); /* two queries are pictures */
+    free(page);
+    expect("search red --html $DIR/one.html -k 2 --data $DIR/data", 0, NULL,
+           NULL);
+    snprintf(path, sizeof path, "%s/one.html", place.dir);
+    page = slurp(path);
+    assert_non_null(strstr(page, "<h1>red</h1>"));
+    free(page);
+    expect("sheet --data $DIR/data", 2, "", "expected queries");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(usage),
+        cmocka_unit_test(help),
+        cmocka_unit_test(pages_are_current),
+        cmocka_unit_test(adding),
+        cmocka_unit_test(bad_pictures_are_listed),
+        cmocka_unit_test(directory_and_server_agree),
+        cmocka_unit_test(locked_directory_is_asked_by_its_socket),
+        cmocka_unit_test(collections),
+        cmocka_unit_test(sheets),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
