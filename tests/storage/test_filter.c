@@ -221,7 +221,9 @@ typedef struct {
     kind kind;
     double number;
     char string[16];
-    double elements[3]; /* of a list; negative: the string "t<n>" */
+    /* Of a list: a number below 1000, else the string "<n - 1000>", or the
+     * string "t<-n - 1>" when negative. */
+    double elements[3];
     int count;
 } value;
 
@@ -265,10 +267,24 @@ static value random_value(int f)
         v.kind = r == 0 ? STR : LIST;
         v.count = (int)rnd(4);
         for (int i = 0; i < v.count; i++)
-            v.elements[i] = rnd(2) ? rnd(400) : -(double)rnd(400) - 1;
+            v.elements[i] = rnd(2)   ? -(double)rnd(400) - 1
+                            : rnd(2) ? rnd(400)
+                                     : 1000 + rnd(400);
         sprintf(v.string, "t%u", rnd(400));
     }
     return v;
+}
+
+/* The string of a number is its digits. */
+static value element_of(const value *v, int i)
+{
+    double e = v->elements[i];
+    value out = {.kind = e < 0 || e >= 1000 ? STR : NUM, .number = e};
+    if (e < 0)
+        sprintf(out.string, "t%g", -e - 1);
+    else
+        sprintf(out.string, "%g", e >= 1000 ? e - 1000 : e);
+    return out;
 }
 
 static void print_string(char *out, const char *string)
@@ -290,9 +306,10 @@ static void print_value(char *out, const value *v)
     if (v->kind != LIST) return;
     strcat(out, "[");
     for (int i = 0; i < v->count; i++) {
-        double e = v->elements[i];
-        sprintf(out + strlen(out), e < 0 ? "%s\"t%g\"" : "%s%g", i ? "," : "",
-                e < 0 ? -e - 1 : e);
+        char element[20];
+        value e = element_of(v, i);
+        sprintf(element, e.kind == STR ? "\"%s\"" : "%s", e.string);
+        sprintf(out + strlen(out), "%s%s", i ? "," : "", element);
     }
     strcat(out, "]");
 }
@@ -366,9 +383,7 @@ static bool naive_in(const value *a, const value *b)
     if (b->kind == STR && a->kind == STR)
         return strstr(b->string, a->string) != NULL;
     for (int i = 0; b->kind == LIST && i < b->count; i++) {
-        double e = b->elements[i];
-        value v = {.kind = e < 0 ? STR : NUM, .number = e};
-        if (e < 0) sprintf(v.string, "t%g", -e - 1);
+        value v = element_of(b, i);
         if (naive_equal(a, &v)) return true;
     }
     return false;

@@ -218,6 +218,16 @@ static void test_an_older_file_is_migrated_in_one_step(void **state)
 
 /* ---- failures ------------------------------------------------------------- */
 
+static int64_t rows(akin_storage *s, const char *sql)
+{
+    akin__conn *conn;
+    int64_t n;
+    ok(akin__read_begin(s, &conn, &error));
+    ok(akin__one(conn, &n, NULL, &error, sql, ""));
+    akin__read_end(s, conn);
+    return n;
+}
+
 static uint64_t items_of(akin_storage *s)
 {
     akin_storage_info info;
@@ -280,6 +290,10 @@ static void test_no_memory_is_an_error_and_leaves_no_trace(void **state)
     uint64_t findings;
     int failures = 0;
     make_vector(1, DIM, v);
+    write_one(s, (akin_write){.kind = AKIN_WRITE_FIELD,
+                              .collection = c,
+                              .name = text("t"),
+                              .type = AKIN_FIELD_TAGS});
     for (uint64_t nth = 1; nth < 40; nth++) {
         char id[16];
         snprintf(id, sizeof id, "i%d", (int)nth % 3);
@@ -316,6 +330,33 @@ static void test_no_memory_is_an_error_and_leaves_no_trace(void **state)
         assert_int_equal(rc, AKIN_NOMEM);
         assert_null(s);
     }
+    akin_storage_close(s);
+}
+
+static void test_an_op_that_fails_half_way_fails_alone(void **state)
+{
+    (void)state;
+    akin_storage *s = open_dir(dir);
+    uint32_t c = make_collection(s, "default");
+    akin_item_data a = {.id = text("a"), .attributes = text("{\"n\":1}")};
+    akin_item_data b = {.id = text("b")}, d = {.id = text("d")};
+    akin_write_result r[3];
+    write_one(s, put_op(c, &a));
+    tamper("UPDATE items SET attributes = '{'"); /* no index over that */
+    akin_write ops[3] = {put_op(c, &b),
+                         {.kind = AKIN_WRITE_FIELD,
+                          .collection = c,
+                          .name = text("n"),
+                          .type = AKIN_FIELD_NUMBER},
+                         put_op(c, &d)};
+    ok(akin_storage_write(s, ops, 3, r, &error));
+    assert_int_equal(r[0].status, AKIN_OK);
+    assert_int_equal(r[0].outcome, AKIN_CREATED);
+    assert_true(r[1].status != AKIN_OK && r[1].error.message[0]);
+    assert_int_equal(r[2].status, AKIN_OK);
+    assert_int_equal(r[2].outcome, AKIN_CREATED);
+    assert_int_equal(items_of(s), 3);
+    assert_int_equal(rows(s, "SELECT count(*) FROM fields"), 0);
     akin_storage_close(s);
 }
 
@@ -387,16 +428,6 @@ static void test_jobs(void **state)
 
 /* ---- drop in the background ----------------------------------------------- */
 
-static int64_t rows(akin_storage *s, const char *sql)
-{
-    akin__conn *conn;
-    int64_t n;
-    ok(akin__read_begin(s, &conn, &error));
-    ok(akin__one(conn, &n, NULL, &error, sql, ""));
-    akin__read_end(s, conn);
-    return n;
-}
-
 static void test_dropped_rows_are_freed(void **state)
 {
     (void)state;
@@ -429,6 +460,7 @@ static void test_dropped_rows_are_freed(void **state)
         if (rows(s, "SELECT count(*) FROM collections") == 1) break;
         usleep(5000);
     }
+    assert_int_equal(rows(s, "SELECT count(*) FROM collections"), 1);
     assert_int_equal(rows(s, "SELECT count(*) FROM items"), 1);
     assert_int_equal(rows(s, "SELECT count(*) FROM vectors"), 1);
     assert_int_equal(rows(s, "SELECT count(*) FROM spaces"), 1);
@@ -455,6 +487,7 @@ int main(void)
         T(test_an_older_file_is_migrated_in_one_step),
         T(test_a_full_disk_loses_nothing),
         T(test_no_memory_is_an_error_and_leaves_no_trace),
+        T(test_an_op_that_fails_half_way_fails_alone),
         T(test_jobs),
         T(test_dropped_rows_are_freed),
     };
