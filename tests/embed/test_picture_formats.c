@@ -240,7 +240,7 @@ static void shrinking_keeps_what_is_asked_for(void **state)
         akin_span bytes;
         akin_picture whole, half, turned;
         uint32_t shorter = big.width < big.height ? big.width : big.height;
-        akin_picture_options o = {.shrink_to = shorter / 4};
+        akin_picture_options o = {.shrink_to = shorter / 3};
 
         bytes = written(image, suffixes[i]);
         whole = decoded(bytes, (akin_picture_options){0});
@@ -252,7 +252,7 @@ static void shrinking_keeps_what_is_asked_for(void **state)
         assert_int_equal(half.file_width, big.width);
         assert_int_equal(half.file_height, big.height);
         akin_picture_clear(&half);
-        o.shrink_to = shorter / 4 + 1; /* one more than half leaves */
+        o.shrink_to = shorter / 3 + 1; /* one more than half leaves */
         half = decoded(bytes, o);
         assert_int_equal(half.shrink, 1);
         akin_picture_clear(&half);

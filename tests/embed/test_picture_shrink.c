@@ -1,5 +1,5 @@
 /* Shrink-on-load must not change embeddings: with the rule of akin_picture_decode
- * (shorter side at least twice shrink_to) the cosine to the embedding of the
+ * (shorter side at least 1.5 times shrink_to) the cosine to the embedding of the
  * whole decode stays above 0.999, with the starter model. Each photograph is made
  * just large enough for each factor, which is the worst case of the rule. */
 #include "picture_changes.h"
@@ -60,7 +60,7 @@ static float cosine(const akin_picture *photo, uint32_t factor, bool jpeg)
 {
     uint32_t shorter =
         photo->width < photo->height ? photo->width : photo->height;
-    double scale = (2.0 * info->resize_edge * factor + 0.5) / shorter;
+    double scale = (1.5 * info->resize_edge * factor + 0.5) / shorter;
     size_t pixels = (size_t)info->image_size * info->image_size * 3, i;
     akin_picture big = picture_scaled(photo, scale);
     uint8_t *both = akin_alloc(2 * pixels);
