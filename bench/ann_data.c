@@ -36,32 +36,75 @@ static akin_status make_room(size_t n, uint32_t dim, ann_vectors *out,
     return akin_fail(err, AKIN_NOMEM, "out of memory for %zu vectors", n);
 }
 
-/* Standard deviation by dimension, squares adding up to 1. */
-static void spectrum(float *sigma, uint32_t dim)
+/* What the parts of one seed share. */
+typedef struct {
+    uint32_t dim, clusters;
+    float *offset, *gap; /* (dim): of all; between texts and pictures */
+    float *centers;      /* (clusters, dim) */
+    float *directions;   /* (clusters, LOCAL, dim): how a cluster spreads */
+    float *v;            /* (dim) */
+} world;
+
+#define LOCAL 24 /* dimensions that a neighbourhood has, about as pictures do */
+
+static akin_status world_init(world *s, uint32_t dim, uint32_t clusters,
+                              uint64_t seed, akin_error *err)
 {
-    double sum = 0;
+    size_t n = (size_t)clusters * dim;
+    float plain = 1 / sqrtf((float)dim);
+    *s = (world){.dim = dim, .clusters = clusters};
+    s->offset = akin_calloc(dim, sizeof *s->offset);
+    s->gap = akin_calloc(dim, sizeof *s->gap);
+    s->centers = akin_calloc(n, sizeof *s->centers);
+    s->directions = akin_calloc(n * LOCAL, sizeof *s->directions);
+    s->v = akin_calloc(dim, sizeof *s->v);
+    if (!s->offset || !s->gap || !s->centers || !s->directions || !s->v)
+        return akin_fail(err, AKIN_NOMEM, "out of memory for %u clusters",
+                         clusters);
     for (uint32_t d = 0; d < dim; d++) {
-        sigma[d] = powf((float)(d + 4), -0.65f); /* some 50 dimensions count */
-        sum += (double)sigma[d] * sigma[d];
+        s->offset[d] = 0.71f * plain * bell(&seed);
+        s->gap[d] = 0.71f * plain * bell(&seed);
     }
-    for (uint32_t d = 0; d < dim; d++)
-        sigma[d] /= (float)sqrt(sum);
+    for (size_t i = 0; i < n; i++) /* variance falls along the dimensions */
+        s->centers[i] = 0.48f * plain * bell(&seed) *
+                        sqrtf(2 / (0.3f + 4 * (float)(i % dim) / (float)dim));
+    for (size_t i = 0; i < n * LOCAL; i++) {
+        size_t direction = i / dim % LOCAL, cluster = i / dim / LOCAL;
+        float width = 0.6f + 0.8f * (float)(cluster * 7919 % 1000) / 1000;
+        s->directions[i] = 0.07f * width * plain * bell(&seed) /
+                           sqrtf(0.25f + (float)direction / LOCAL);
+    }
+    return AKIN_OK;
 }
 
-static void one_vector(ann_part part, uint64_t cluster, uint64_t seed,
-                       const float *sigma, uint32_t dim, uint64_t *state,
-                       float *v)
+static void world_clear(world *s)
 {
-    uint64_t offset = seed, gap = seed ^ 0x7e87, center = seed + 31 * cluster;
-    float width = 0.35f + 0.35f * (float)uniform(&center);
-    float plain = 1 / sqrtf((float)dim);
-    for (uint32_t d = 0; d < dim; d++) {
-        float mean = 0.75f * bell(&offset), shift = bell(&gap);
-        if (part == ANN_TEXT) mean = 0.4f * mean + 0.65f * shift;
-        v[d] = mean * plain + 0.5f * sigma[d] * bell(&center) +
-               (part == ANN_TEXT ? 1.2f : 1.f) * width * sigma[d] * bell(state);
+    akin_free(s->offset);
+    akin_free(s->gap);
+    akin_free(s->centers);
+    akin_free(s->directions);
+    akin_free(s->v);
+}
+
+static void one_vector(world *s, ann_part part, uint64_t *state, uint16_t *out)
+{
+    double u = uniform(state); /* some clusters are larger */
+    size_t cluster = (size_t)(u * sqrt(u) * s->clusters);
+    const float *center = s->centers + cluster * s->dim;
+    const float *direction = s->directions + cluster * LOCAL * s->dim;
+    bool text = part == ANN_TEXT;
+    float grain = (text ? 0.3f : 0.15f) / sqrtf((float)s->dim);
+    for (uint32_t d = 0; d < s->dim; d++)
+        s->v[d] =
+            center[d] + grain * bell(state) +
+            (text ? 0.4f * s->offset[d] + 0.9f * s->gap[d] : s->offset[d]);
+    for (size_t j = 0; j < LOCAL; j++, direction += s->dim) {
+        float x = bell(state);
+        for (uint32_t d = 0; d < s->dim; d++)
+            s->v[d] += x * direction[d];
     }
-    akin_normalize(v, dim);
+    akin_normalize(s->v, s->dim);
+    akin_half_from_float(out, s->v, s->dim);
 }
 
 akin_status ann_generate(ann_part part, size_t n, uint32_t dim,
@@ -69,21 +112,12 @@ akin_status ann_generate(ann_part part, size_t n, uint32_t dim,
                          akin_error *err)
 {
     uint64_t state = seed * 7919 + 17 * (uint64_t)part;
-    float *sigma = akin_calloc(dim, sizeof *sigma);
-    float *v = akin_calloc(dim, sizeof *v);
+    world s = {0};
     akin_status rc = make_room(n, dim, out, err);
-    if (!rc && (!sigma || !v)) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
-    if (rc) goto done;
-    spectrum(sigma, dim);
-    for (size_t i = 0; i < n; i++) {
-        double u = uniform(&state); /* a few clusters are large */
-        one_vector(part, (uint64_t)(u * sqrt(u) * clusters), seed, sigma, dim,
-                   &state, v);
-        akin_half_from_float(out->rows + i * dim, v, dim);
-    }
-done:
-    akin_free(sigma);
-    akin_free(v);
+    if (!rc) rc = world_init(&s, dim, clusters, seed, err);
+    for (size_t i = 0; !rc && i < n; i++)
+        one_vector(&s, part, &state, out->rows + i * dim);
+    world_clear(&s);
     if (rc) ann_clear(out);
     return rc;
 }

@@ -19,9 +19,11 @@ typedef enum {
     ANN_TEXT   /* queries of a shifted one, as captions are to pictures */
 } ann_part;
 
-/* CLIP-like vectors: `clusters` clusters of uneven size and width, variance
- * falling along the dimensions, and a common offset that puts random pairs at
- * cosine 0.5. The parts of one seed share clusters. */
+/* CLIP-like vectors: a common offset that puts random pairs at cosine 0.5,
+ * `clusters` clusters of uneven size and width, variance falling along the
+ * dimensions, each cluster spread along some 24 directions of its own. Texts
+ * lie off to one side and a little further from the centers. The parts of one
+ * seed share clusters. */
 akin_status ann_generate(ann_part part, size_t n, uint32_t dim,
                          uint32_t clusters, uint64_t seed, ann_vectors *out,
                          akin_error *err);
