@@ -68,7 +68,7 @@ static const akin_option table[] = {
     UINT("index.memory", "2G", 64 * M, 1024 * G, LIVE,
          "memory that building an index may take"),
     BOOL("index.auto", "yes", LIVE, "build indexes in the background"),
-    REAL("fuse.image", "1", 0, 100, LIVE,
+    REAL("fuse.image", "0.5", 0, 100, LIVE,
          "weight of the picture space when rankings are fused"),
     REAL("fuse.caption", "1", 0, 100, LIVE, "weight of the caption space"),
     REAL("fuse.text", "1", 0, 100, LIVE, "weight of words found in captions"),

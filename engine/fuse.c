@@ -3,7 +3,18 @@
  * item's score is the sum of weight / (60 + rank) over the rankings it is in.
  * Cosines of words with pictures, of words with captions and BM25 live on three
  * scales; ranks are comparable. Scores are divided by the best possible one, so
- * that an item which is first everywhere has 1. */
+ * that an item which is first everywhere has 1.
+ *
+ * The weights (options fuse.*) were measured on the 8,114 drawings of
+ * openclipart with the first starter model: 80 folder names as queries, share of
+ * the first ten that lie in such a folder.
+ *
+ *     picture space alone 0.19   caption space alone 0.52   words alone 0.53
+ *     picture : caption : words   1:1:1 0.56   0.5:1:1 0.60   0.3:1:1 0.60
+ *                                 0.5:1:2 0.61   0:1:1 0.61
+ *
+ * Keywords often repeat the folder's name, which favours words; half a weight
+ * for the picture space costs little there and finds what has no caption. */
 #include "internal.h"
 
 #include <stdlib.h>

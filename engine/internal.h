@@ -395,6 +395,31 @@ akin_status akin__reindex(akin_engine *engine, const char *collection,
                           const char *model_dir, akin__meter *meter,
                           akin_error *err);
 
+/* ---- jobs as records (job_record.c) ---------------------------------------- */
+
+/* What a job is to do, and how it stands. */
+typedef struct {
+    akin_engine_job_info info;
+    char **paths; /* of ingest; ends with NULL */
+    akin_ingest ingest;
+    char *model_dir; /* NULL: none */
+} akin__task;
+
+void akin__task_clear(akin__task *task);
+/* Copies the paths, made absolute. */
+akin_status akin__task_set_paths(akin__task *task, const char *const *paths,
+                                 size_t n, akin_error *err);
+/* What resuming needs, as JSON for free(); and back, into a task of {0}. */
+char *akin__task_parameters(const akin__task *task);
+akin_status akin__task_read(akin__task *task, const char *text,
+                            akin_error *err);
+/* false: not a job that we know. */
+bool akin__task_info(const akin_job_info *row, akin_engine_job_info *out);
+/* State and progress to storage; best effort, for people. */
+void akin__task_save(akin_engine *engine, const akin_engine_job_info *info);
+void akin__task_save_failures(akin_engine *engine, uint64_t id,
+                              const akin_report *report);
+
 /* ---- jobs (jobs.c) ------------------------------------------------------------ */
 
 typedef struct akin__jobs akin__jobs;

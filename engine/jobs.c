@@ -9,7 +9,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +19,7 @@
 typedef struct job {
     struct job *next; /* newer first */
     akin_engine *engine;
-    akin_engine_job_info info;
-    char **paths;
-    akin_ingest ingest;
-    char *model_dir;
+    akin__task task;
     bool cancel;
     akin__meter *meter; /* while it runs */
     akin_report report; /* when it ended */
@@ -39,232 +35,17 @@ struct akin__jobs {
     bool closing;
 };
 
-static const char *const kind_names[] = {[AKIN_ENGINE_JOB_INGEST] = "ingest",
-                                         [AKIN_ENGINE_JOB_REBUILD] = "rebuild",
-                                         [AKIN_ENGINE_JOB_REINDEX] = "reindex"};
-static const char *const state_names[] = {
-    [AKIN_ENGINE_JOB_QUEUED] = "queued",
-    [AKIN_ENGINE_JOB_RUNNING] = "running",
-    [AKIN_ENGINE_JOB_DONE] = "done",
-    [AKIN_ENGINE_JOB_FAILED] = "failed",
-    [AKIN_ENGINE_JOB_CANCELLED] = "cancelled",
-    [AKIN_ENGINE_JOB_INTERRUPTED] = "interrupted"};
-
-#define NKINDS  (sizeof kind_names / sizeof *kind_names)
-#define NSTATES (sizeof state_names / sizeof *state_names)
-
-const char *akin_engine_job_kind_text(akin_engine_job_kind kind)
-{
-    return (size_t)kind < NKINDS ? kind_names[kind] : "unknown";
-}
-
-const char *akin_engine_job_state_text(akin_engine_job_state state)
-{
-    return (size_t)state < NSTATES ? state_names[state] : "unknown";
-}
-
 static bool ended(const job *j)
 {
-    return j->info.state != AKIN_ENGINE_JOB_QUEUED &&
-           j->info.state != AKIN_ENGINE_JOB_RUNNING;
+    return j->task.info.state != AKIN_ENGINE_JOB_QUEUED &&
+           j->task.info.state != AKIN_ENGINE_JOB_RUNNING;
 }
 
 static void job_free(job *j)
 {
-    for (size_t i = 0; j->paths && j->paths[i]; i++)
-        akin_free(j->paths[i]);
-    akin_free(j->paths);
-    akin_free(j->model_dir);
+    akin__task_clear(&j->task);
     akin_report_clear(&j->report);
     akin_free(j);
-}
-
-/* ---- to and from JSON ---------------------------------------------------------------- */
-
-static char *dump(json_t *object)
-{
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
-    return text;
-}
-
-/* What resuming needs. For free(). */
-static char *parameters_text(const job *j)
-{
-    const akin_ingest *in = &j->ingest;
-    json_t *paths = json_array();
-    for (size_t i = 0; i < in->npaths; i++)
-        json_array_append_new(paths, json_string(in->paths[i]));
-    return dump(
-        json_pack("{s:s, s:o, s:b, s:b, s:b, s:i, s:b, s:b, s:s}", "collection",
-                  j->info.collection, "paths", paths, "flat", in->flat,
-                  "hidden", in->hidden, "follow_links", in->follow_links,
-                  "captions", (int)in->captions, "force", in->force, "prune",
-                  in->prune, "model", j->model_dir ? j->model_dir : ""));
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-static akin_status set_paths(job *j, const char *const *paths, size_t n,
-                             akin_error *err)
-{
-    j->paths = akin_calloc(n + 1, sizeof *j->paths);
-    if (!j->paths) return akin__nomem(err);
-    for (size_t i = 0; i < n; i++) {
-        /* the server's folder may be another one when the job is resumed */
-        char *absolute = realpath(paths[i], NULL);
-        j->paths[i] = akin_strdup(absolute ? absolute : paths[i]);
-        free(absolute);
-        if (!j->paths[i]) return akin__nomem(err);
-    }
-    j->ingest.paths = (const char *const *)j->paths;
-    j->ingest.npaths = n;
-    return AKIN_OK;
-}
-
-static akin_status read_parameters(job *j, const char *text, akin_error *err)
-{
-    json_t *p = json_loads(text ? text : "{}", 0, NULL);
-    json_t *list = json_object_get(p, "paths");
-    size_t n = json_array_size(list);
-    const char **paths = akin_calloc(n + 1, sizeof *paths);
-    akin_status rc = paths ? AKIN_OK : akin__nomem(err);
-
-    for (size_t i = 0; i < n && !rc; i++) {
-        const char *path = json_string_value(json_array_get(list, i));
-        paths[i] = path ? path : "";
-    }
-    if (!rc) rc = set_paths(j, paths, n, err);
-    akin_free(paths);
-    snprintf(j->info.collection, sizeof j->info.collection, "%s",
-             text_of(p, "collection"));
-    j->ingest.flat = json_is_true(json_object_get(p, "flat"));
-    j->ingest.hidden = json_is_true(json_object_get(p, "hidden"));
-    j->ingest.follow_links = json_is_true(json_object_get(p, "follow_links"));
-    j->ingest.captions =
-        (akin_caption_from)json_integer_value(json_object_get(p, "captions"));
-    j->ingest.force = json_is_true(json_object_get(p, "force"));
-    j->ingest.prune = json_is_true(json_object_get(p, "prune"));
-    if (*text_of(p, "model")) j->model_dir = akin_strdup(text_of(p, "model"));
-    const char *what = j->model_dir ? j->model_dir : n ? j->paths[0] : "";
-    snprintf(j->info.what, sizeof j->info.what, "%s", what);
-    json_decref(p);
-    return rc;
-}
-
-#define COUNTERS(X)                                                            \
-    X(done) X(total) X(added) X(updated) X(skipped) X(failed) X(reused) X(bytes)
-
-static char *progress_text(const akin_progress *p)
-{
-    json_t *object = json_pack("{s:s}", "phase", p->phase);
-#define PUT(name)                                                              \
-    json_object_set_new(object, #name, json_integer((json_int_t)p->name));
-    COUNTERS(PUT)
-#undef PUT
-    return dump(object);
-}
-
-static void read_progress(akin_progress *out, const char *text)
-{
-    json_t *object = json_loads(text ? text : "{}", 0, NULL);
-    snprintf(out->phase, sizeof out->phase, "%s", text_of(object, "phase"));
-#define GET(name)                                                              \
-    out->name = (uint64_t)json_integer_value(json_object_get(object, #name));
-    COUNTERS(GET)
-#undef GET
-    out->seconds_left = -1;
-    json_decref(object);
-}
-
-/* ---- to and from storage ---------------------------------------------------------------- */
-
-static akin_job_state stored_state(akin_engine_job_state state)
-{
-    switch (state) {
-    case AKIN_ENGINE_JOB_DONE: return AKIN_JOB_DONE;
-    case AKIN_ENGINE_JOB_FAILED: return AKIN_JOB_FAILED;
-    case AKIN_ENGINE_JOB_CANCELLED: return AKIN_JOB_CANCELLED;
-    case AKIN_ENGINE_JOB_INTERRUPTED: return AKIN_JOB_INTERRUPTED;
-    default: return AKIN_JOB_RUNNING;
-    }
-}
-
-static akin_engine_job_state engine_state(akin_job_state state)
-{
-    switch (state) {
-    case AKIN_JOB_DONE: return AKIN_ENGINE_JOB_DONE;
-    case AKIN_JOB_FAILED: return AKIN_ENGINE_JOB_FAILED;
-    case AKIN_JOB_CANCELLED: return AKIN_ENGINE_JOB_CANCELLED;
-    case AKIN_JOB_INTERRUPTED: return AKIN_ENGINE_JOB_INTERRUPTED;
-    default: return AKIN_ENGINE_JOB_RUNNING;
-    }
-}
-
-/* State and progress as of `info`, a copy; best effort, for people only. */
-static void save_state(akin_engine *engine, const akin_engine_job_info *info)
-{
-    char *progress = progress_text(&info->progress);
-    akin_write op = {.kind = AKIN_WRITE_JOB_SET,
-                     .job = info->id,
-                     .state = stored_state(info->state),
-                     .progress = akin_span_of(progress),
-                     .message = akin_span_of(info->message)};
-    akin_error error = {0};
-    if (akin_storage_write(engine->storage, &op, 1, NULL, &error))
-        akin_log(AKIN_LOG_WARN, "job %llu: %s", (unsigned long long)info->id,
-                 error.message);
-    free(progress);
-}
-
-static void save_failures(job *j)
-{
-    size_t n = j->report.nfailures;
-    akin_item_data *items = akin_calloc(n + 1, sizeof *items);
-    akin_write *ops = akin_calloc(n + 1, sizeof *ops);
-    for (size_t i = 0; i < n && items && ops; i++) {
-        const akin_failure *f = &j->report.failures[i];
-        items[i].source = akin_span_of(f->what);
-        ops[i] = (akin_write){.kind = AKIN_WRITE_JOB_ERROR,
-                              .job = j->info.id,
-                              .item = &items[i],
-                              .message = akin_span_of(f->message)};
-    }
-    akin_error error = {0};
-    if (n && items && ops &&
-        akin_storage_write(j->engine->storage, ops, n, NULL, &error))
-        akin_log(AKIN_LOG_WARN, "job %llu: %s", (unsigned long long)j->info.id,
-                 error.message);
-    akin_free(items);
-    akin_free(ops);
-}
-
-static bool info_of_row(const akin_job_info *row, akin_engine_job_info *out)
-{
-    job parsed = {0};
-    size_t kind = 0;
-    while (kind < NKINDS && strcmp(kind_names[kind], row->kind) != 0)
-        kind++;
-    if (kind == NKINDS || read_parameters(&parsed, row->parameters, NULL))
-        return false;
-    *out = parsed.info;
-    out->id = row->job;
-    out->kind = (akin_engine_job_kind)kind;
-    out->state = engine_state(row->state);
-    read_progress(&out->progress, row->progress);
-    out->started_ms = row->created_ms;
-    if (row->state != AKIN_JOB_RUNNING) out->ended_ms = row->changed_ms;
-    snprintf(out->message, sizeof out->message, "%s",
-             row->message ? row->message : "");
-    for (size_t i = 0; parsed.paths && parsed.paths[i]; i++)
-        akin_free(parsed.paths[i]);
-    akin_free(parsed.paths);
-    akin_free(parsed.model_dir);
-    return true;
 }
 
 /* ---- running ------------------------------------------------------------------------------- */
@@ -277,27 +58,27 @@ static bool on_progress(void *user, const akin_progress *progress)
     uint64_t now = akin_mono_ns();
 
     pthread_mutex_lock(&jobs->lock);
-    j->info.progress = *progress;
+    j->task.info.progress = *progress;
     bool save = now - j->saved_ns > SAVE_NS;
     if (save) j->saved_ns = now;
     bool go_on = !j->cancel && !jobs->closing;
-    copy = j->info;
+    copy = j->task.info;
     pthread_mutex_unlock(&jobs->lock);
-    if (save) save_state(j->engine, &copy);
+    if (save) akin__task_save(j->engine, &copy);
     return go_on;
 }
 
 static akin_status work(job *j, akin__meter *meter, akin_error *err)
 {
-    switch (j->info.kind) {
+    switch (j->task.info.kind) {
     case AKIN_ENGINE_JOB_INGEST:
-        return akin__ingest(j->engine, j->info.collection, &j->ingest, meter,
-                            err);
+        return akin__ingest(j->engine, j->task.info.collection, &j->task.ingest,
+                            meter, err);
     case AKIN_ENGINE_JOB_REBUILD:
-        return akin__rebuild(j->engine, j->info.collection, meter, err);
+        return akin__rebuild(j->engine, j->task.info.collection, meter, err);
     case AKIN_ENGINE_JOB_REINDEX:
-        return akin__reindex(j->engine, j->info.collection, j->model_dir, meter,
-                             err);
+        return akin__reindex(j->engine, j->task.info.collection,
+                             j->task.model_dir, meter, err);
     }
     return akin_fail(err, AKIN_INVALID, "no such kind of job");
 }
@@ -306,7 +87,8 @@ static akin_status work(job *j, akin__meter *meter, akin_error *err)
 static bool must_wait(const job *j)
 {
     for (const job *o = j->next; o; o = o->next)
-        if (!ended(o) && !strcmp(o->info.collection, j->info.collection))
+        if (!ended(o) &&
+            !strcmp(o->task.info.collection, j->task.info.collection))
             return true;
     return false;
 }
@@ -348,13 +130,13 @@ static void *job_main(void *arg)
     while (must_wait(j) && !j->cancel && !jobs->closing)
         pthread_cond_wait(&jobs->changed, &jobs->lock);
     bool stop = j->cancel || jobs->closing;
-    if (!stop) j->info.state = AKIN_ENGINE_JOB_RUNNING;
+    if (!stop) j->task.info.state = AKIN_ENGINE_JOB_RUNNING;
     pthread_mutex_unlock(&jobs->lock);
 
     akin_status rc = stop ? AKIN_CANCELLED : run(j, &report, &error);
 
     pthread_mutex_lock(&jobs->lock);
-    akin_engine_job_info info = j->info;
+    akin_engine_job_info info = j->task.info;
     info.state = end_state(jobs, j, rc);
     if (info.state == AKIN_ENGINE_JOB_FAILED)
         snprintf(info.message, sizeof info.message, "%.*s",
@@ -364,11 +146,11 @@ static void *job_main(void *arg)
     j->report = report;
     pthread_mutex_unlock(&jobs->lock);
     /* On disk first: whoever waits and then looks finds it ended. */
-    save_failures(j);
-    save_state(j->engine, &info);
+    akin__task_save_failures(j->engine, info.id, &j->report);
+    akin__task_save(j->engine, &info);
 
     pthread_mutex_lock(&jobs->lock);
-    j->info = info;
+    j->task.info = info;
     jobs->threads--;
     pthread_cond_broadcast(&jobs->changed);
     pthread_mutex_unlock(&jobs->lock);
@@ -398,8 +180,8 @@ static akin_status launch(akin__jobs *jobs, job *j, akin_error *err)
     akin_status rc = AKIN_OK;
 
     j->engine = jobs->engine;
-    j->info.state = AKIN_ENGINE_JOB_QUEUED;
-    j->info.started_ms = akin_now_ms();
+    j->task.info.state = AKIN_ENGINE_JOB_QUEUED;
+    j->task.info.started_ms = akin_now_ms();
     j->saved_ns = akin_mono_ns();
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -419,7 +201,11 @@ static akin_status launch(akin__jobs *jobs, job *j, akin_error *err)
     }
     pthread_mutex_unlock(&jobs->lock);
     pthread_attr_destroy(&attr);
-    if (rc) job_free(j);
+    if (rc) { /* its row must not look as if it ran */
+        j->task.info.state = AKIN_ENGINE_JOB_CANCELLED;
+        akin__task_save(jobs->engine, &j->task.info);
+        job_free(j);
+    }
     return rc;
 }
 
@@ -474,7 +260,7 @@ void akin__jobs_cancel_collection(akin__jobs *jobs, const char *collection)
     for (bool busy = true; busy;) {
         busy = false;
         for (job *j = jobs->list; j; j = j->next) {
-            if (ended(j) || strcmp(j->info.collection, collection) != 0)
+            if (ended(j) || strcmp(j->task.info.collection, collection) != 0)
                 continue;
             j->cancel = busy = true;
         }
@@ -489,7 +275,7 @@ void akin__jobs_cancel_collection(akin__jobs *jobs, const char *collection)
 static job *find(akin__jobs *jobs, uint64_t id)
 {
     for (job *j = jobs->list; j; j = j->next)
-        if (j->info.id == id) return j;
+        if (j->task.info.id == id) return j;
     return NULL;
 }
 
@@ -506,7 +292,7 @@ static akin_status fill_request(job *j, const akin_engine_job_request *request,
     const akin_ingest *in = request->ingest ? request->ingest : &nothing;
     const char *what = request->model_dir;
 
-    if ((size_t)request->kind >= NKINDS)
+    if ((unsigned)request->kind > AKIN_ENGINE_JOB_REINDEX)
         return akin_fail(err, AKIN_INVALID, "no such kind of job");
     if (request->kind == AKIN_ENGINE_JOB_INGEST && !in->npaths)
         return akin_fail(err, AKIN_INVALID, "nothing to add was named");
@@ -515,15 +301,16 @@ static akin_status fill_request(job *j, const akin_engine_job_request *request,
     if (strlen(request->collection) > AKIN_NAME_BYTES)
         return akin_fail(err, AKIN_INVALID,
                          "the collection's name is too long");
-    j->info.kind = request->kind;
-    snprintf(j->info.collection, sizeof j->info.collection, "%s",
+    j->task.info.kind = request->kind;
+    snprintf(j->task.info.collection, sizeof j->task.info.collection, "%s",
              request->collection);
-    j->ingest = *in;
-    akin_status rc = set_paths(j, in->paths, in->npaths, err);
-    if (!rc && what && !(j->model_dir = akin_strdup(what)))
+    j->task.ingest = *in;
+    akin_status rc = akin__task_set_paths(&j->task, in->paths, in->npaths, err);
+    if (!rc && what && !(j->task.model_dir = akin_strdup(what)))
         rc = akin__nomem(err);
-    if (!rc && !what && in->npaths) what = j->paths[0];
-    snprintf(j->info.what, sizeof j->info.what, "%s", what ? what : "");
+    if (!rc && !what && in->npaths) what = j->task.paths[0];
+    snprintf(j->task.info.what, sizeof j->task.info.what, "%s",
+             what ? what : "");
     return rc;
 }
 
@@ -536,20 +323,21 @@ akin_status akin_engine_job_start(akin_engine *engine,
     job *j = akin_calloc(1, sizeof *j);
     if (!j) return akin__nomem(err);
     rc = fill_request(j, request, err);
-    char *parameters = rc ? NULL : parameters_text(j);
+    char *parameters = rc ? NULL : akin__task_parameters(&j->task);
     if (!rc && !parameters)
         rc = akin_fail(err, AKIN_INVALID, "a path is not UTF-8");
     if (!rc) {
-        akin_write op = {.kind = AKIN_WRITE_JOB,
-                         .name = akin_span_of(kind_names[j->info.kind]),
-                         .settings = akin_span_of(parameters)};
+        akin_write op = {
+            .kind = AKIN_WRITE_JOB,
+            .name = akin_span_of(akin_engine_job_kind_text(j->task.info.kind)),
+            .settings = akin_span_of(parameters)};
         akin_write_result result = {0};
         rc = akin_storage_write(engine->storage, &op, 1, &result, err);
         if (!rc && result.status) {
             rc = result.status;
             if (err) *err = result.error;
         }
-        j->info.id = *id = result.num;
+        j->task.info.id = *id = result.num;
     }
     free(parameters);
     if (rc) {
@@ -568,13 +356,13 @@ typedef struct {
 static bool load_row(void *user, const akin_job_info *row)
 {
     loading *l = user;
-    if (!info_of_row(row, &l->j->info)) return false;
-    akin_engine_job_info info = l->j->info;
-    l->rc = read_parameters(l->j, row->parameters, l->err);
+    if (!akin__task_info(row, &l->j->task.info)) return false;
+    akin_engine_job_info info = l->j->task.info;
+    l->rc = akin__task_read(&l->j->task, row->parameters, l->err);
     info.progress = (akin_progress){0};
     info.ended_ms = 0;
     info.message[0] = 0;
-    l->j->info = info;
+    l->j->task.info = info;
     return false;
 }
 
@@ -586,7 +374,7 @@ akin_status akin_engine_job_resume(akin_engine *engine, uint64_t id,
     pthread_mutex_lock(&engine->jobs->lock);
     job *old = find(engine->jobs, id);
     bool active = old && !ended(old);
-    if (old && !active) old->info.id = 0; /* the new one takes its place */
+    if (old && !active) old->task.info.id = 0; /* the new one takes its place */
     pthread_mutex_unlock(&engine->jobs->lock);
     if (active)
         return akin_fail(err, AKIN_EXISTS, "job %llu is running",
@@ -596,7 +384,7 @@ akin_status akin_engine_job_resume(akin_engine *engine, uint64_t id,
     loading l = {.j = j, .rc = AKIN_NOT_FOUND, .err = err};
     rc = akin_storage_jobs(engine->storage, id, 1, load_row, &l, err);
     if (!rc) rc = l.rc;
-    if (!rc && j->info.state == AKIN_ENGINE_JOB_DONE)
+    if (!rc && j->task.info.state == AKIN_ENGINE_JOB_DONE)
         rc = akin_fail(err, AKIN_INVALID, "job %llu is done",
                        (unsigned long long)id);
     if (rc) {
@@ -620,14 +408,15 @@ akin_status akin_engine_job_cancel(akin_engine *engine, uint64_t id,
     akin_status rc = akin_engine_job_get(engine, id, &info, err);
     return rc ? rc
               : akin_fail(err, AKIN_INVALID, "job %llu is %s",
-                          (unsigned long long)id, state_names[info.state]);
+                          (unsigned long long)id,
+                          akin_engine_job_state_text(info.state));
 }
 
 static bool copy_info(akin__jobs *jobs, uint64_t id, akin_engine_job_info *out)
 {
     pthread_mutex_lock(&jobs->lock);
     job *j = find(jobs, id);
-    if (j) *out = j->info;
+    if (j) *out = j->task.info;
     pthread_mutex_unlock(&jobs->lock);
     return j != NULL;
 }
@@ -647,7 +436,7 @@ static bool list_row(void *user, const akin_job_info *row)
         return false;
     }
     akin_engine_job_info *out = &l->infos[l->n];
-    if (copy_info(l->jobs, row->job, out) || info_of_row(row, out)) l->n++;
+    if (copy_info(l->jobs, row->job, out) || akin__task_info(row, out)) l->n++;
     return true;
 }
 
@@ -706,7 +495,8 @@ akin_status akin_engine_job_wait(akin_engine *engine, uint64_t id,
     akin_status rc = akin_engine_job_get(engine, id, out, err);
     if (!rc && late && out->state <= AKIN_ENGINE_JOB_RUNNING)
         rc = akin_fail(err, AKIN_TIMEOUT, "job %llu is still %s",
-                       (unsigned long long)id, state_names[out->state]);
+                       (unsigned long long)id,
+                       akin_engine_job_state_text(out->state));
     return rc;
 }
 
