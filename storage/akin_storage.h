@@ -11,8 +11,8 @@
  * that come together share one transaction. Reads may be called from any
  * thread, borrow a connection for the call and see the last commit; those with
  * a callback see one snapshot throughout. A callback must not call the storage
- * and must not keep what it was lent; it returns false to stop (the call then returns
- * AKIN_OK). Every call may fail with AKIN_NOMEM, AKIN_IO, AKIN_CORRUPT. */
+ * and must not keep what it was lent; it returns false to stop (the call then
+ * returns AKIN_OK). Every call may fail with AKIN_NOMEM, AKIN_IO, AKIN_CORRUPT. */
 #ifndef AKIN_STORAGE_H
 #define AKIN_STORAGE_H
 
@@ -159,7 +159,8 @@ typedef enum {
  *        of other models; AKIN_CANCELLED when the item's seq is no longer
  *        if_seq. For re-embedding.
  * CREATE name, settings, model, model_path, dim; without a model (model NULL)
- *        model and dim are set by the first vector. AKIN_EXISTS. The result's num is the collection's number.
+ *        model and dim are set by the first vector. AKIN_EXISTS. The result's
+ *        num is the collection's number.
  * CHANGE collection; settings, if given, are replaced; model/model_path/dim,
  *        if given, become the collection's other model; with swap the two
  *        models change places (after that assignment).
@@ -169,7 +170,8 @@ typedef enum {
  *        the current one (freed in the background, as after DROP); the other
  *        model, if it is that, is no more.
  * FIELD  collection, name (path: names joined by dots), type. Builds an index
- *        over what is there (seconds for a million items).
+ *        over what is there (4 to 12 s for a million items; other writes wait,
+ *        reads do not). At most 64 a collection.
  * JOB    name (its kind), collection or 0, settings (parameters, JSON). The
  *        result's num is the job's number.
  * JOB_SET job, state, progress (JSON, if given), message (if given).

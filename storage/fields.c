@@ -46,7 +46,7 @@ akin_status akin__json_path(akin_span path, akin_buf *out, akin_error *err)
     return out->failed ? akin_fail(err, AKIN_NOMEM, "out of memory") : AKIN_OK;
 }
 
-/* ---- tags ----------------------------------------------------------------- */
+/* ---- tags ---------------------------------------------------------------- */
 
 typedef struct {
     akin__conn *conn;
@@ -159,7 +159,7 @@ static akin_status tag_all(akin__conn *conn, uint32_t collection,
     return rc;
 }
 
-/* ---- declaring ------------------------------------------------------------ */
+/* ---- declaring ----------------------------------------------------------- */
 
 static akin_status make_index(akin__conn *conn, uint32_t collection,
                               uint64_t field, const char *path, akin_error *err)

@@ -55,7 +55,7 @@ akin_status akin_storage_range(akin_storage *s, uint32_t collection,
     return rc;
 }
 
-/* ---- at random ------------------------------------------------------------ */
+/* ---- at random ----------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *state) /* splitmix64 */
 {
@@ -165,7 +165,7 @@ done:
     return rc;
 }
 
-/* ---- by hash and source --------------------------------------------------- */
+/* ---- by hash and source -------------------------------------------------- */
 
 akin_status akin_storage_by_hash(akin_storage *s, uint32_t collection,
                                  akin_hash_kind kind,

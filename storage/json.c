@@ -170,7 +170,7 @@ bool akin__json_element(akin_span array, size_t *at, akin__value *out)
     return r.p > from;
 }
 
-/* ---- strings -------------------------------------------------------------- */
+/* ---- strings ------------------------------------------------------------- */
 
 static int hex4(const char *p, const char *end)
 {
@@ -265,7 +265,7 @@ size_t akin__json_plain(akin_span json, char *out)
     return (size_t)(at - out);
 }
 
-/* ---- numbers -------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------- */
 
 #define NUMBER_BYTES 256 /* longer texts are no numbers, as in Redis */
 

@@ -40,7 +40,7 @@ static akin_status check_json(akin__writing *w, akin_span json,
                               err);
 }
 
-/* ---- collections ---------------------------------------------------------- */
+/* ---- collections --------------------------------------------------------- */
 
 static akin_status op_create(akin__writing *w, const akin_write *op,
                              akin_write_result *result, akin_error *err)
@@ -196,7 +196,7 @@ static akin_status op_forget(akin__writing *w, const akin_write *op,
     return rc;
 }
 
-/* ---- jobs ----------------------------------------------------------------- */
+/* ---- jobs ---------------------------------------------------------------- */
 
 static akin_status op_job(akin__writing *w, const akin_write *op,
                           akin_write_result *result, akin_error *err)
@@ -283,7 +283,7 @@ static akin_status op_job_error(akin__writing *w, const akin_write *op,
                      op->message.data ? op->message : akin_span_of(""));
 }
 
-/* ---- dispatch ------------------------------------------------------------- */
+/* ---- dispatch ------------------------------------------------------------ */
 
 akin_status akin__op(akin__writing *w, const akin_write *op,
                      akin_write_result *result, akin_error *err)

@@ -19,7 +19,7 @@ typedef struct {
     uint64_t rows;
 } demand;
 
-/* ---- declared fields ------------------------------------------------------ */
+/* ---- declared fields ----------------------------------------------------- */
 
 static akin_status load_fields(akin__plan *plan, akin_error *err)
 {
@@ -65,7 +65,7 @@ static const akin__field *find_field(const akin__plan *plan,
     return NULL;
 }
 
-/* ---- probes --------------------------------------------------------------- */
+/* ---- probes -------------------------------------------------------------- */
 
 static const char *condition(const akin__probe *p)
 {

@@ -14,7 +14,7 @@
 
 #define MAX_TEXT_BYTES 65536 /* one literal */
 
-/* ---- checking ------------------------------------------------------------- */
+/* ---- checking ------------------------------------------------------------ */
 
 static bool is_literal(akin_predicate_op op)
 {
@@ -99,7 +99,7 @@ akin_status akin_predicate_check(const akin_predicate *p, akin_error *err)
     return AKIN_OK;
 }
 
-/* ---- values --------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------- */
 
 static akin__value number_value(double v)
 {
@@ -190,7 +190,7 @@ static double arithmetic(akin_predicate_op op, double x, double y)
     }
 }
 
-/* ---- time ----------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------- */
 
 /* Exactly n digits at *p. */
 static bool digits(const char **p, const char *end, int n, int64_t *out)
@@ -260,7 +260,7 @@ static bool read_time(akin_span text, double *out)
     return true;
 }
 
-/* ---- evaluating ----------------------------------------------------------- */
+/* ---- evaluating ---------------------------------------------------------- */
 
 typedef struct {
     const akin_predicate *p;

@@ -26,7 +26,7 @@ uint64_t akin__next_seq(akin__writing *w)
     return ++w->storage->write.seq;
 }
 
-/* ---- checks --------------------------------------------------------------- */
+/* ---- checks -------------------------------------------------------------- */
 
 static akin_status check_id(akin_span id, akin_error *err)
 {
@@ -112,7 +112,7 @@ static akin_status check_vectors(putting *p, akin_error *err)
     return AKIN_OK;
 }
 
-/* ---- what is there, what will be ------------------------------------------ */
+/* ---- what is there, what will be ----------------------------------------- */
 
 static akin_status load_old(putting *p, akin_error *err)
 {
@@ -239,7 +239,7 @@ static void merge_all(putting *p)
     }
 }
 
-/* ---- writing -------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------- */
 
 static akin_status store_row(putting *p, uint64_t *num, uint64_t seq,
                              akin_error *err)

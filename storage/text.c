@@ -76,7 +76,7 @@ akin_status akin__caption_check(akin__conn *conn, uint32_t collection,
     return rc;
 }
 
-/* ---- searching ------------------------------------------------------------ */
+/* ---- searching ----------------------------------------------------------- */
 
 static bool in_word(uint8_t c)
 {
@@ -117,7 +117,7 @@ static akin_status split(akin_span text, phrases *out, akin_error *err)
     return AKIN_OK;
 }
 
-/* ---- common words --------------------------------------------------------- */
+/* ---- common words -------------------------------------------------------- */
 
 #define SAMPLED_FROM 20000 /* captions; fewer are searched fast enough */
 #define WINDOWS      8
@@ -200,7 +200,7 @@ static akin_status drop_common(akin__conn *conn, const akin__collection *c,
     return rc;
 }
 
-/* ---- running -------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 typedef struct {
     akin_num_allow *allow;

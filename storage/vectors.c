@@ -102,7 +102,7 @@ akin_status akin_storage_vectors(akin_storage *s, uint32_t collection,
     return rc;
 }
 
-/* ---- changes -------------------------------------------------------------- */
+/* ---- changes ------------------------------------------------------------- */
 
 static akin_status each_removal(akin__conn *conn, uint64_t space,
                                 uint64_t since, akin_change_each *each,

@@ -164,7 +164,7 @@ static void test_a_damaged_page_is_found(void **state)
     assert_true(rc == AKIN_CORRUPT || findings > 0);
 }
 
-/* ---- backup --------------------------------------------------------------- */
+/* ---- backup -------------------------------------------------------------- */
 
 static atomic_bool stop;
 

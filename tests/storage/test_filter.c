@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-/* ---- building predicates --------------------------------------------------- */
+/* ---- building predicates ------------------------------------------------- */
 
 typedef struct {
     akin_predicate_node nodes[AKIN_MAX_NODES + 1];
@@ -56,7 +56,7 @@ static bool passes(const builder *b, bool missing_fails, const char *json)
     return akin_predicate_match(&p, text(json));
 }
 
-/* ---- known cases ---------------------------------------------------------- */
+/* ---- known cases --------------------------------------------------------- */
 
 static void test_comparisons(void **state)
 {
@@ -211,7 +211,7 @@ static void test_malformed_predicates(void **state)
         assert_int_equal(akin_predicate_check(&bad[i], &error), AKIN_INVALID);
 }
 
-/* ---- a random collection and the naive truth ------------------------------- */
+/* ---- a random collection and the naive truth ----------------------------- */
 
 #define ITEMS 3000
 
@@ -461,7 +461,7 @@ static uint32_t build_condition(builder *b, const condition *k)
     return k->negated ? node(b, AKIN_P_NOT, n, 0) : n;
 }
 
-/* ---- select against it ---------------------------------------------------- */
+/* ---- select against it --------------------------------------------------- */
 
 typedef struct {
     bool *seen;
@@ -664,7 +664,7 @@ static void test_a_callback_stops(void **state)
                      AKIN_NOT_FOUND);
 }
 
-/* ---- JSON reader ---------------------------------------------------------- */
+/* ---- JSON reader --------------------------------------------------------- */
 
 static void test_numbers_are_read_exactly(void **state)
 {

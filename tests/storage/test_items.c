@@ -336,7 +336,7 @@ static void test_one_bad_op_does_not_end_a_batch(void **state)
     assert_int_equal(info.items, 9);
 }
 
-/* ---- collections ---------------------------------------------------------- */
+/* ---- collections --------------------------------------------------------- */
 
 static bool count_collections(void *user, const akin_collection *c)
 {

@@ -191,7 +191,7 @@ static void test_vectors_by_number_and_hash(void **state)
         AKIN_NOT_FOUND);
 }
 
-/* ---- change of model ------------------------------------------------------ */
+/* ---- change of model ----------------------------------------------------- */
 
 typedef struct {
     uint64_t num[100], seq[100];
@@ -293,7 +293,7 @@ static void test_change_of_model(void **state)
     assert_int_equal(try_one(s, swap).status, AKIN_NOT_FOUND);
 }
 
-/* ---- lookups -------------------------------------------------------------- */
+/* ---- lookups ------------------------------------------------------------- */
 
 static bool join_ids(void *user, uint64_t num, akin_span id)
 {

@@ -24,7 +24,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- group commit --------------------------------------------------------- */
+/* ---- group commit -------------------------------------------------------- */
 
 #define THREADS 16
 #define EACH    40
@@ -90,7 +90,7 @@ static void test_concurrent_writes_share_transactions(void **state)
     akin_storage_close(s);
 }
 
-/* ---- the directory -------------------------------------------------------- */
+/* ---- the directory ------------------------------------------------------- */
 
 static void test_one_writer_process(void **state)
 {
@@ -216,7 +216,7 @@ static void test_an_older_file_is_migrated_in_one_step(void **state)
     akin__conn_close(&conn);
 }
 
-/* ---- failures ------------------------------------------------------------- */
+/* ---- failures ------------------------------------------------------------ */
 
 static int64_t rows(akin_storage *s, const char *sql)
 {
@@ -360,7 +360,7 @@ static void test_an_op_that_fails_half_way_fails_alone(void **state)
     akin_storage_close(s);
 }
 
-/* ---- jobs ----------------------------------------------------------------- */
+/* ---- jobs ---------------------------------------------------------------- */
 
 static bool see_job(void *user, const akin_job_info *job)
 {
@@ -426,7 +426,7 @@ static void test_jobs(void **state)
     akin_storage_close(s);
 }
 
-/* ---- drop in the background ----------------------------------------------- */
+/* ---- drop in the background ---------------------------------------------- */
 
 static void test_dropped_rows_are_freed(void **state)
 {
