@@ -12,7 +12,8 @@
  * thread, borrow a connection for the call and see the last commit; those with
  * a callback see one snapshot throughout. A callback must not call the storage
  * and must not keep what it was lent; it returns false to stop (the call then
- * returns AKIN_OK). Every call may fail with AKIN_NOMEM, AKIN_IO, AKIN_CORRUPT. */
+ * returns AKIN_OK). Every call may fail with AKIN_NOMEM, AKIN_IO,
+ * AKIN_CORRUPT. */
 #ifndef AKIN_STORAGE_H
 #define AKIN_STORAGE_H
 

@@ -108,8 +108,7 @@ akin_status akin_storage_thumb(akin_storage *s, uint64_t num, uint8_t **out,
     return rc;
 }
 
-/* ---- thumbnails whose items are gone ---------------------------------------
- */
+/* ---- thumbnails whose items are gone -------------------------------------- */
 
 /* Up to AKIN__SLICE numbers after `after`. */
 static akin_status list(akin_storage *s, uint64_t after, uint64_t *nums,
