@@ -1,5 +1,6 @@
 #include "ann_rivals.h"
 
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <queue>
@@ -7,6 +8,7 @@
 
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIVFPQ.h>
+#include <faiss/IndexRefine.h>
 #include <faiss/index_io.h>
 #include <omp.h>
 #ifdef HAVE_HNSWLIB
@@ -142,6 +144,32 @@ rival *faiss_read(const char *path, uint64_t at)
     if (!ivf) return nullptr;
     r->bytes = (size_t)ivf->ntotal * (ivf->code_size + 8) +
                ivf->nlist * (size_t)ivf->d * sizeof(float);
+    return r.release();
+}
+
+rival *faiss_refine(const uint16_t *rows16, size_t n, size_t dim)
+{
+    std::unique_ptr<faiss_rival> r(new faiss_rival);
+    std::vector<float> x(n * dim);
+    size_t nlist = (size_t)(4 * std::sqrt((double)n));
+    akin_float_from_half(x.data(), rows16, n * dim);
+    omp_set_num_threads(2);
+    auto *coarse = new faiss::IndexFlatIP((int64_t)dim);
+    auto *ivf = new faiss::IndexIVFPQ(coarse, dim, nlist, dim / 8, 8,
+                                      faiss::METRIC_INNER_PRODUCT);
+    ivf->own_fields = true;
+    ivf->cp.niter = 10;
+    ivf->pq.cp.niter = 10;
+    ivf->pq.cp.max_points_per_centroid = 64;
+    ivf->do_polysemous_training = false;
+    ivf->nprobe = 16;
+    auto *refine = new faiss::IndexRefineFlat(ivf);
+    refine->own_fields = true;
+    refine->k_factor = 20;
+    r->index.reset(refine);
+    refine->train((int64_t)std::min(n, nlist * 50), x.data());
+    refine->add((int64_t)n, x.data());
+    r->bytes = n * (dim / 8 + 8 + dim * sizeof(float));
     return r.release();
 }
 

@@ -29,6 +29,10 @@ rival *faiss_flat(const uint16_t *rows16, size_t n, size_t dim);
 /* The IVF-PQ that akin wrote at `at` of its generation file, read into memory
  * and searched as FAISS searches it, without rescoring. NULL on failure. */
 rival *faiss_read(const char *path, uint64_t at);
+/* FAISS's own answer to what akin does: IVF-PQ, nlist about 4 sqrt(n), codes of
+ * dim / 8 bytes, nprobe 16, and the best 20 x k rescored from float32
+ * (IndexRefineFlat). */
+rival *faiss_refine(const uint16_t *rows16, size_t n, size_t dim);
 /* NULL where hnswlib was not there when this was compiled. */
 rival *hnsw_build(const uint16_t *rows16, size_t n, size_t dim, int m, int ef);
 
