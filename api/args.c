@@ -147,7 +147,7 @@ akin_status akin_args_captions(akin_args *args, akin_caption_from *out,
 const char *akin_lower_name(const char *name, char out[AKIN_COMMAND_BYTES])
 {
     size_t n = 0;
-    for (; name[n] && n < AKIN_COMMAND_BYTES - 1; n++)
+    for (; n < AKIN_COMMAND_BYTES - 1 && name[n]; n++)
         out[n] =
             (char)(name[n] >= 'A' && name[n] <= 'Z' ? name[n] | 32 : name[n]);
     out[n] = 0;

@@ -123,9 +123,14 @@ akin_status akin_link_flush(akin_link *link, akin_error *err) AKIN_MUST_CHECK;
 /* Both, and an error reply is AKIN_INVALID with its text in err. */
 akin_status akin_link_call(akin_link *link, const akin_span *argv, size_t argc,
                            redisReply **out, akin_error *err) AKIN_MUST_CHECK;
-/* akin_link_call with NUL-terminated words; the last one NULL. Prints what went
- * wrong; NULL then. */
-redisReply *akin_link_ask(akin_link *link, ...);
+/* akin_link_call with words that are NUL-terminated strings, as in
+ * akin_link_ask(link, "VCARD", name). Prints what went wrong; NULL then. */
+#define akin_link_ask(link, ...)                                               \
+    akin_link_ask_all(link, (const char *const[]){__VA_ARGS__},                \
+                      sizeof((const char *const[]){__VA_ARGS__}) /             \
+                          sizeof(const char *))
+redisReply *akin_link_ask_all(akin_link *link, const char *const *words,
+                              size_t n);
 
 /* Data directory and model in use, by option, environment or convention. */
 const char *akin_cli_data_dir(akin_config *config, char *out, size_t size);

@@ -58,8 +58,7 @@ static void print_failures(akin_cli *cli, int64_t job)
 {
     char id[24];
     snprintf(id, sizeof id, "%" PRId64, job);
-    redisReply *list =
-        akin_link_ask(cli->link, "AKIN.JOB", "FAILURES", id, NULL);
+    redisReply *list = akin_link_ask(cli->link, "AKIN.JOB", "FAILURES", id);
     for (size_t i = 0; list && i < list->elements; i++)
         if (list->element[i]->elements == 2)
             fprintf(stderr, "%s: %s\n", list->element[i]->element[0]->str,

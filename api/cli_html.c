@@ -13,7 +13,7 @@ static const char style[] =
     "*{box-sizing:border-box}"
     "body{margin:0;background:var(--back);color:var(--ink);"
     "font:15px/1.45 system-ui,sans-serif}"
-    "header,section{max-width:1400px;margin:0 auto;padding:0 24px}"
+    "header,section{max-width:1180px;margin:0 auto;padding:0 24px}"
     "header{padding-top:36px}h1{font-size:26px;margin:0}"
     "header p{color:var(--soft);margin:4px 0 0}"
     "section{padding-top:28px}section:last-of-type{padding-bottom:48px}"
@@ -23,7 +23,8 @@ static const char style[] =
     "border:2px solid var(--mark);border-radius:8px}"
     "h2 small{color:var(--soft);font-weight:400;font-size:13px}"
     ".grid{display:grid;gap:14px;"
-    "grid-template-columns:repeat(auto-fill,minmax(150px,1fr))}"
+    "grid-template-columns:repeat(auto-fill,minmax(max(140px,"
+    "calc((100% - 56px)/5)),1fr))}"
     "figure{margin:0;background:var(--card);border:1px solid var(--line);"
     "border-radius:10px;overflow:hidden}"
     ".pic{background:#fff;aspect-ratio:1;display:flex;align-items:center;"
@@ -105,9 +106,8 @@ static void item_picture(akin_buf *page, const akin_cli *cli, const char *id,
                          bool link)
 {
     redisReply *reply =
-        link
-            ? akin_link_ask(cli->link, "AKIN.GET", cli->collection, id, NULL)
-            : akin_link_ask(cli->link, "AKIN.THUMB", cli->collection, id, NULL);
+        link ? akin_link_ask(cli->link, "AKIN.GET", cli->collection, id)
+             : akin_link_ask(cli->link, "AKIN.THUMB", cli->collection, id);
     const char *path = link ? akin_field_text(reply, "path") : "";
     if (*path) {
         linked_picture(page, path);

@@ -97,7 +97,7 @@ static int save_thumbnail(akin_cli *cli, const char *id)
     int code = AKIN_EXIT_OK;
     if (!file) return code;
     redisReply *thumb =
-        akin_link_ask(cli->link, "AKIN.THUMB", cli->collection, id, NULL);
+        akin_link_ask(cli->link, "AKIN.THUMB", cli->collection, id);
     if (!thumb) return AKIN_EXIT_CANNOT;
     if (thumb->type == REDIS_REPLY_STRING)
         rc = akin_file_replace(
@@ -112,7 +112,7 @@ static int get_one(akin_cli *cli, const char *id, json_t *list, bool first)
 {
     redisReply *vector = NULL;
     redisReply *item =
-        akin_link_ask(cli->link, "AKIN.GET", cli->collection, id, NULL);
+        akin_link_ask(cli->link, "AKIN.GET", cli->collection, id);
     if (!item) return AKIN_EXIT_CANNOT;
     if (item->type == REDIS_REPLY_NIL) {
         freeReplyObject(item);
@@ -120,7 +120,7 @@ static int get_one(akin_cli *cli, const char *id, json_t *list, bool first)
                              cli->collection);
     }
     if (akin_cli_has(cli, "vector"))
-        vector = akin_link_ask(cli->link, "VEMB", cli->collection, id, NULL);
+        vector = akin_link_ask(cli->link, "VEMB", cli->collection, id);
     if (vector && vector->type != REDIS_REPLY_ARRAY) {
         freeReplyObject(vector);
         vector = NULL;

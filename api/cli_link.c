@@ -363,17 +363,14 @@ redisReply *akin_words_ask(akin_link *link, const akin_words *words)
     return reply;
 }
 
-redisReply *akin_link_ask(akin_link *link, ...)
+redisReply *akin_link_ask_all(akin_link *link, const char *const *words,
+                              size_t n)
 {
-    akin_words words = {0};
-    va_list args;
-    const char *word;
-    va_start(args, link);
-    while ((word = va_arg(args, const char *)))
-        akin_words_add(&words, word);
-    va_end(args);
-    redisReply *reply = akin_words_ask(link, &words);
-    akin_words_clear(&words);
+    akin_words all = {0};
+    for (size_t i = 0; i < n; i++)
+        akin_words_add(&all, words[i]);
+    redisReply *reply = akin_words_ask(link, &all);
+    akin_words_clear(&all);
     return reply;
 }
 

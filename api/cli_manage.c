@@ -86,7 +86,7 @@ static int list_collections(akin_cli *cli)
                                           {"model", AKIN_LEFT, true}};
     const json_shape shape = {NULL, NULL};
     char items[32];
-    redisReply *list = akin_link_ask(cli->link, "AKIN.LIST", NULL);
+    redisReply *list = akin_link_ask(cli->link, "AKIN.LIST");
     if (!list) return AKIN_EXIT_CANNOT;
     if (cli->json) {
         dump(list_json(list, &shape));
@@ -165,7 +165,7 @@ static bool confirmed(akin_cli *cli, const char *name)
 static int drop_collection(akin_cli *cli, const char *name)
 {
     if (!confirmed(cli, name)) return AKIN_EXIT_USAGE;
-    redisReply *reply = akin_link_ask(cli->link, "AKIN.DROP", name, NULL);
+    redisReply *reply = akin_link_ask(cli->link, "AKIN.DROP", name);
     if (reply && cli->json)
         dump(json_pack("{s:s}", "dropped", name));
     else if (reply && !cli->quiet)
@@ -237,11 +237,11 @@ int akin_cli_info(akin_cli *cli)
     const json_shape shape = {"model_ready,building", "recall"};
     const char *name = cli->argc ? cli->argv[0] : cli->collection;
     if (akin_cli_has(cli, "server")) {
-        redisReply *text = akin_link_ask(cli->link, "INFO", "all", NULL);
+        redisReply *text = akin_link_ask(cli->link, "INFO", "all");
         if (text) printf("%s", text->str);
         return done(text);
     }
-    redisReply *info = akin_link_ask(cli->link, "AKIN.INFO", name, NULL);
+    redisReply *info = akin_link_ask(cli->link, "AKIN.INFO", name);
     if (info && cli->json)
         dump(map_json(info, &shape));
     else if (info)
@@ -262,10 +262,10 @@ int akin_cli_reindex(akin_cli *cli)
             return akin_cli_usage(cli, "--embed wants --model DIR with it");
         char *real = realpath(model, NULL);
         reply = akin_link_ask(cli->link, "AKIN.REINDEX", name, "MODEL",
-                              real ? real : model, NULL);
+                              real ? real : model);
         free(real);
     } else {
-        reply = akin_link_ask(cli->link, "AKIN.REINDEX", name, NULL);
+        reply = akin_link_ask(cli->link, "AKIN.REINDEX", name);
     }
     if (!reply) return AKIN_EXIT_CANNOT;
     int code = akin_cli_follow(cli, reply->integer, "building", &job);
@@ -339,7 +339,7 @@ static int list_jobs(akin_cli *cli)
         {"done", AKIN_RIGHT, false},   {"failed", AKIN_RIGHT, false},
         {"started", AKIN_LEFT, false}, {"what", AKIN_LEFT, true}};
     char number[32], when[32];
-    redisReply *list = akin_link_ask(cli->link, "AKIN.JOB", "LIST", NULL);
+    redisReply *list = akin_link_ask(cli->link, "AKIN.JOB", "LIST");
     if (!list) return AKIN_EXIT_CANNOT;
     if (cli->json) {
         dump(list_json(list, &job_shape));
@@ -369,8 +369,7 @@ static int list_jobs(akin_cli *cli)
 
 static int list_failures(akin_cli *cli, const char *id)
 {
-    redisReply *list =
-        akin_link_ask(cli->link, "AKIN.JOB", "FAILURES", id, NULL);
+    redisReply *list = akin_link_ask(cli->link, "AKIN.JOB", "FAILURES", id);
     if (!list) return AKIN_EXIT_CANNOT;
     json_t *array = json_array();
     for (size_t i = 0; i < list->elements; i++) {
@@ -397,8 +396,7 @@ static int wait_for_job(akin_cli *cli, const char *id)
     if (!akin_cli_number(cli, "timeout", 0, 86400, 3600, &seconds))
         return AKIN_EXIT_USAGE;
     snprintf(ms, sizeof ms, "%" PRId64, seconds * 1000);
-    redisReply *job =
-        akin_link_ask(cli->link, "AKIN.JOB", "WAIT", id, ms, NULL);
+    redisReply *job = akin_link_ask(cli->link, "AKIN.JOB", "WAIT", id, ms);
     if (!job) return AKIN_EXIT_CANNOT;
     bool ok = !strcmp(akin_field_text(job, "state"), "done");
     if (cli->json)
@@ -417,9 +415,9 @@ int akin_cli_jobs(akin_cli *cli)
     if (!strcmp(verb, "failures") && id) return list_failures(cli, id);
     if (!strcmp(verb, "wait") && id) return wait_for_job(cli, id);
     if (!strcmp(verb, "cancel") && id)
-        return done(akin_link_ask(cli->link, "AKIN.JOB", "CANCEL", id, NULL));
+        return done(akin_link_ask(cli->link, "AKIN.JOB", "CANCEL", id));
     if (!strcmp(verb, "resume") && id)
-        return done(akin_link_ask(cli->link, "AKIN.JOB", "RESUME", id, NULL));
+        return done(akin_link_ask(cli->link, "AKIN.JOB", "RESUME", id));
     return akin_cli_usage(
         cli, "expected list, wait ID, cancel ID, resume ID or failures ID");
 }

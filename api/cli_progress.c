@@ -122,7 +122,7 @@ int akin_cli_follow(akin_cli *cli, int64_t id, const char *verb,
     akin_bar_init(&bar, cli, verb);
     akin_cli_catch_interrupt();
     for (;;) {
-        *out = akin_link_ask(cli->link, "AKIN.JOB", number, NULL);
+        *out = akin_link_ask(cli->link, "AKIN.JOB", number);
         if (!*out) return AKIN_EXIT_CANNOT;
         bool ended = job_ended(*out);
         progress_of(*out, &progress);
@@ -131,7 +131,7 @@ int akin_cli_follow(akin_cli *cli, int64_t id, const char *verb,
         if (akin_cli_interrupted() && !cancelled) {
             cancelled = true;
             freeReplyObject(
-                akin_link_ask(cli->link, "AKIN.JOB", "CANCEL", number, NULL));
+                akin_link_ask(cli->link, "AKIN.JOB", "CANCEL", number));
         }
         freeReplyObject(*out);
         nanosleep(&pause, NULL); /* a signal ends it early */

@@ -331,7 +331,7 @@ static bool means_file(akin_cli *cli, const char *operand)
     if (akin_cli_has(cli, "file")) return true;
     if (access(operand, F_OK)) return false;
     redisReply *there =
-        akin_link_ask(cli->link, "VISMEMBER", cli->collection, operand, NULL);
+        akin_link_ask(cli->link, "VISMEMBER", cli->collection, operand);
     bool file = there && there->type == REDIS_REPLY_INTEGER && !there->integer;
     if (there) freeReplyObject(there);
     return file;

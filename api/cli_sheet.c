@@ -20,8 +20,7 @@ static bool one_section(akin_cli *cli, akin_buf *page, query_kind kind,
         akin_question_text(&q, what);
     } else if (kind == BY_ITEM) {
         akin_question_item(&q, what);
-        thumb =
-            akin_link_ask(cli->link, "AKIN.THUMB", cli->collection, what, NULL);
+        thumb = akin_link_ask(cli->link, "AKIN.THUMB", cli->collection, what);
         if (thumb && thumb->type == REDIS_REPLY_STRING)
             picture = (akin_span){thumb->str, (size_t)thumb->len};
     } else {
@@ -66,8 +65,7 @@ int akin_cli_sheet(akin_cli *cli)
     if (!cli->argc && !akin_cli_has(cli, "like") && !akin_cli_has(cli, "image"))
         return akin_cli_usage(cli, "expected queries: words, --like ID, "
                                    "--image FILE");
-    redisReply *count =
-        akin_link_ask(cli->link, "AKIN.COUNT", cli->collection, NULL);
+    redisReply *count = akin_link_ask(cli->link, "AKIN.COUNT", cli->collection);
     if (!count) return AKIN_EXIT_CANNOT;
     snprintf(subtitle, sizeof subtitle, "%s items in %.100s",
              akin_thousands((uint64_t)count->integer, items), cli->collection);

@@ -88,9 +88,10 @@ static inline pid_t spawn(const served *s, const char *const *argv,
  * answers. */
 static inline void serve_again(served *s, const char *const *options)
 {
-    const char *argv[32] = {AKIN_PROGRAM, "serve", "--data", s->data,
-                            "--port",     "0",     "--unix", s->socket};
-    size_t n = 8;
+    const char *argv[32] = {AKIN_PROGRAM, "serve",   "--data",
+                            s->data,      "--port",  "0",
+                            "--unix",     s->socket, "--no-http"};
+    size_t n = 9;
     while (options && *options && n < 31)
         argv[n++] = *options++;
     s->pid = spawn(s, argv, NULL);
@@ -157,6 +158,11 @@ static inline void send_bytes(int fd, const void *data, size_t size)
     }
 }
 
+static inline void send_text(int fd, const char *text)
+{
+    send_bytes(fd, text, strlen(text));
+}
+
 /* Reads until `size` bytes came, the peer closed, or `patience` ms of silence;
  * gives how many. */
 static inline size_t receive(int fd, char *out, size_t size, int patience)
@@ -201,8 +207,8 @@ static inline void expect_reply(int fd, const char *request, const char *want)
         pattern[n++] = *c;
     }
     pattern[n] = 0;
-    send_bytes(fd, request, strlen(request));
-    send_bytes(fd, "\r\n", 2);
+    send_text(fd, request);
+    send_text(fd, "\r\n");
     for (size = 0; size < sizeof got - 1 && lines < wanted;) {
         if (!receive(fd, got + size, 1, 20000)) break;
         lines += got[size++] == '\n';

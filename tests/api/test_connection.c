@@ -88,7 +88,7 @@ static void client(void **state)
     expect_reply(fd, "CLIENT",
                  "-ERR wrong number of arguments for 'client' "
                  "command\n");
-    send_bytes(fd, "CLIENT INFO\r\n", 13);
+    send_text(fd, "CLIENT INFO\r\n");
     char line[1024];
     size_t n = receive(fd, line, sizeof line - 1, 300);
     line[n] = 0;
@@ -121,13 +121,13 @@ static void info(void **state)
     (void)state;
     char text[8192];
     int fd = dial(&server);
-    send_bytes(fd, "INFO\r\n", 6);
+    send_text(fd, "INFO\r\n");
     text[receive(fd, text, sizeof text - 1, 500)] = 0;
     assert_non_null(strstr(text, "redis_version:"));
     assert_non_null(strstr(text, "akin_version:"));
     assert_non_null(strstr(text, "connected_clients:1\r\n"));
     assert_null(strstr(text, "cmdstat_"));
-    send_bytes(fd, "INFO commandstats\r\n", 19);
+    send_text(fd, "INFO commandstats\r\n");
     text[receive(fd, text, sizeof text - 1, 500)] = 0;
     assert_non_null(strstr(text, "cmdstat_info:calls="));
     assert_null(strstr(text, "redis_version:"));
@@ -200,7 +200,7 @@ static void half_closed(void **state)
     (void)state;
     char got[64];
     int fd = dial(&server);
-    send_bytes(fd, "VCARD q\r\nPING\r\n", 15);
+    send_text(fd, "VCARD q\r\nPING\r\n");
     shutdown(fd, SHUT_WR);
     assert_int_equal(receive(fd, got, sizeof got, 5000), 11);
     assert_memory_equal(got, ":0\r\n+PONG\r\n", 11);
@@ -286,7 +286,7 @@ static void malformed_closes_only_itself(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char got[256];
         int fd = dial(&server);
-        send_bytes(fd, bad[i].input, strlen(bad[i].input));
+        send_text(fd, bad[i].input);
         got[receive(fd, got, sizeof got - 1, 5000)] = 0;
         assert_string_equal(got, bad[i].reply);
         expect_closed(fd);
@@ -334,12 +334,12 @@ static void small_limits(void **state)
                                       "--idle-timeout",
                                       "1",
                                       NULL};
-    served own;
+    served own = {0};
     char got[256];
     (void)state;
     serve(&own, few);
     int fd = dial(&own);
-    send_bytes(fd, "*2\r\n$4\r\nECHO\r\n$30000\r\n", 24);
+    send_text(fd, "*2\r\n$4\r\nECHO\r\n$30000\r\n");
     got[receive(fd, got, sizeof got - 1, 5000)] = 0;
     assert_string_equal(got, "-ERR Protocol error: invalid bulk length\r\n");
     close(fd);
@@ -364,7 +364,7 @@ static void small_limits(void **state)
 static void password(void **state)
 {
     static const char *const secret[] = {"--requirepass", "s3cret", NULL};
-    served own;
+    served own = {0};
     char got[256];
     (void)state;
     serve(&own, secret);
@@ -394,13 +394,13 @@ static void password(void **state)
     expect_reply(fd, "PING", "-NOAUTH Authentication required.\n");
     close(fd);
     fd = dial(&own);
-    send_bytes(fd, "HELLO 3 AUTH default s3cret\r\n", 29);
+    send_text(fd, "HELLO 3 AUTH default s3cret\r\n");
     receive(fd, got, 2, 5000);
     assert_memory_equal(got, "%7", 2);
     close(fd);
     /* strangers have no large requests */
     fd = dial(&own);
-    send_bytes(fd, "*2\r\n$4\r\nECHO\r\n$50000\r\n", 24);
+    send_text(fd, "*2\r\n$4\r\nECHO\r\n$50000\r\n");
     got[receive(fd, got, sizeof got - 1, 5000)] = 0;
     assert_string_equal(got, "-ERR Protocol error: invalid bulk length\r\n");
     close(fd);
@@ -420,7 +420,7 @@ static void no_password(void **state)
 
 static int ends_cleanly(int with_signal)
 {
-    served own;
+    served own = {0};
     serve(&own, NULL);
     int fd = dial(&own), idle = dial(&own);
     expect_reply(fd, "VADD v VALUES 2 1 0 a", ":1\n");
@@ -453,7 +453,7 @@ static void interrupt(void **state)
 
 static void shutdown_command(void **state)
 {
-    served own;
+    served own = {0};
     int status;
     (void)state;
     serve(&own, NULL);
@@ -472,11 +472,11 @@ static void shutdown_command(void **state)
 /* A waiting command does not hold the end up. */
 static void term_while_waiting(void **state)
 {
-    served own;
+    served own = {0};
     (void)state;
     serve(&own, NULL);
     int fd = dial(&own);
-    send_bytes(fd, "AKIN.JOB WAIT 1 60000\r\nAKIN.JOB WAIT 1 60000\r\n", 46);
+    send_text(fd, "AKIN.JOB WAIT 1 60000\r\nAKIN.JOB WAIT 1 60000\r\n");
     nap_ms(100);
     assert_int_equal(serve_end(&own, SIGTERM), 0);
     close(fd);

@@ -7,7 +7,7 @@
 
 static void killed_while_adding(void **state)
 {
-    served place;
+    served place = {0};
     char folder[96], *out, want[128];
     int cut = 0;
     (void)state;
@@ -55,7 +55,7 @@ static void killed_while_adding(void **state)
  * run. */
 static void interrupted_while_adding(void **state)
 {
-    served place;
+    served place = {0};
     char folder[96], *out, *log, want[128];
     int status, added = 0;
     (void)state;

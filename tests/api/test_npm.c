@@ -4,7 +4,7 @@
 
 static void client_library(void **state)
 {
-    served server;
+    served server = {0};
     int status;
     char script[1024];
     (void)state;

@@ -100,6 +100,27 @@ static void adding_wrongly(void **state)
     close(fd);
 }
 
+/* VADDs that come together are stored together; each has its own reply, in order,
+ * and a bad one fails alone. */
+static void adding_in_a_pipeline(void **state)
+{
+    (void)state;
+    int fd = dial(&server);
+    expect_reply(fd, "AKIN.DROP v", "~\n");
+    expect_reply(fd,
+                 "PING\r\nVADD v VALUES 3 1 0 0 a\r\n"
+                 "VADD v VALUES 2 1 0 b\r\nVADD v VALUES 3 0 1 0 c SETATTR "
+                 "{\r\nVADD v VALUES 3 0 1 0 c\r\nVADD v\r\n"
+                 "VADD v VALUES 3 0 1 0 c\r\nVADD v VALUES 3 1 0 0 a\r\n"
+                 "VADD w VALUES 3 1 0 0 a\r\nVADD v VALUES 3 x 0 0 d\r\n"
+                 "VADD v VALUES 3 1 1 0 d\r\nVCARD v\r\nVCARD w",
+                 "+PONG\n:1\n-ERR ~3~2~\n-ERR ~\n:1\n-ERR wrong number ~\n"
+                 ":0\n:0\n:1\n-ERR invalid vector ~\n:1\n:3\n:1\n");
+    expect_reply(fd, "AKIN.DROP w", "+OK\n");
+    expect_reply(fd, "AKIN.DROP v", "+OK\n");
+    close(fd);
+}
+
 static void similar_in_resp2(void **state)
 {
     (void)state;
@@ -190,7 +211,7 @@ static void one_element(void **state)
     static const char raw[] = "*3\r\n+fp32\r\n$12\r\n\0\0\x80\x3f\0\0\0\0\0\0"
                               "\0\0\r\n$1\r\n1\r\n";
     char got[sizeof raw];
-    send_bytes(fd, "VEMB v a RAW\r\n", 14);
+    send_text(fd, "VEMB v a RAW\r\n");
     assert_int_equal(receive(fd, got, sizeof raw - 1, 20000), sizeof raw - 1);
     assert_memory_equal(got, raw, sizeof raw - 1);
     expect_reply(fd, "VEMB v zz", "$-1\n");
@@ -328,10 +349,15 @@ static void options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adding),           cmocka_unit_test(adding_wrongly),
-        cmocka_unit_test(similar_in_resp2), cmocka_unit_test(similar_in_resp3),
-        cmocka_unit_test(similar_wrongly),  cmocka_unit_test(one_element),
-        cmocka_unit_test(the_set),          cmocka_unit_test(collections),
+        cmocka_unit_test(adding),
+        cmocka_unit_test(adding_wrongly),
+        cmocka_unit_test(adding_in_a_pipeline),
+        cmocka_unit_test(similar_in_resp2),
+        cmocka_unit_test(similar_in_resp3),
+        cmocka_unit_test(similar_wrongly),
+        cmocka_unit_test(one_element),
+        cmocka_unit_test(the_set),
+        cmocka_unit_test(collections),
         cmocka_unit_test(options),
     };
     return cmocka_run_group_tests(tests, start, stop);
