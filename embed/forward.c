@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define QUERY_BLOCK 128 /* rows of a score matrix: bounds its memory */
+#define FEW_ROWS    56  /* up to here akin__multiply_few is faster */
 
 void akin__emit(const akin__pass *pass, const char *stage, const float *data,
                 size_t rows, size_t cols, size_t ld)
@@ -41,17 +42,23 @@ void akin__linear_f32(const akin__linear *l, size_t from, size_t to,
 
     if (add)
         akin__rows_add(y, bias, R, to - from, ldy);
-    else if (bias)
+    else
         akin__rows_set(y, bias, R, to - from, ldy);
     for (size_t p = 0; p < l->parts; p++) {
         size_t low = p * height > from ? p * height : from;
         size_t high = (p + 1) * height < to ? (p + 1) * height : to;
 
+        const float *w = l->f32[p] + (low - p * height) * l->in;
+
         if (low >= high) continue;
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)R,
-                    (blasint)(high - low), (blasint)l->in, 1, x, (blasint)l->in,
-                    l->f32[p] + (low - p * height) * l->in, (blasint)l->in,
-                    add || bias ? 1 : 0, y + (low - from), (blasint)ldy);
+        if (R <= FEW_ROWS)
+            akin__multiply_few(y + (low - from), ldy, x, w, R, high - low,
+                               l->in);
+        else
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)R,
+                        (blasint)(high - low), (blasint)l->in, 1, x,
+                        (blasint)l->in, w, (blasint)l->in, 1, y + (low - from),
+                        (blasint)ldy);
     }
 }
 

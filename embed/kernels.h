@@ -24,6 +24,13 @@ void akin__softmax_plain(float *x, size_t R, size_t n, size_t stride,
 void akin__activate(akin__act act, float *x, size_t n);
 void akin__activate_plain(akin__act act, float *x, size_t n);
 
+/* y (R, ldy) += x (R, K) W^T, W (N, K) as it lies in the file: for few rows,
+ * where OpenBLAS spends its time on copying W. */
+void akin__multiply_few(float *y, size_t ldy, const float *x, const float *w,
+                        size_t R, size_t N, size_t K);
+void akin__multiply_few_plain(float *y, size_t ldy, const float *x,
+                              const float *w, size_t R, size_t N, size_t K);
+
 /* Every row of y (R, ld) becomes bias, or 0 where bias is NULL. */
 void akin__rows_set(float *y, const float *bias, size_t R, size_t C, size_t ld);
 /* bias is added to every row; nothing where it is NULL. */

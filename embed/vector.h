@@ -62,17 +62,17 @@ static inline vf vmax(vf a, vf b)
     return pick(a > b, a, b);
 }
 
+typedef float vf8 __attribute__((vector_size(32)));
+typedef float vf4 __attribute__((vector_size(16)));
+
 static inline float sum(vf v)
 {
-    float part[W], total = 0;
+    vf8 half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+               __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    vf4 quarter = __builtin_shufflevector(half, half, 0, 1, 2, 3) +
+                  __builtin_shufflevector(half, half, 4, 5, 6, 7);
 
-    store(part, v);
-    for (size_t step = W / 2; step > 0; step /= 2) {
-        for (size_t i = 0; i < step; i++)
-            part[i] += part[i + step];
-    }
-    total = part[0];
-    return total;
+    return quarter[0] + quarter[1] + (quarter[2] + quarter[3]);
 }
 
 static inline float greatest(vf v)

@@ -126,6 +126,31 @@ static void activations_dense(void **state)
     akin_free(b);
 }
 
+static void few_rows(void **state)
+{
+    static const size_t inputs[] = {1, 16, 48, 77, 512, 771};
+    static const size_t outputs[] = {1, 3, 4, 32, 50};
+
+    (void)state;
+    for (size_t R = 1; R < 14; R++) {
+        for (size_t i = 0; i < 30; i++) {
+            size_t K = inputs[i % 6], N = outputs[i / 6], ld = N + R % 2;
+            float *x = random_values(R * K, 1), *w = random_values(N * K, 1);
+            float *a = random_values(R * ld, 1);
+            float *b = akin_calloc(R * ld, sizeof *b);
+
+            memcpy(b, a, R * ld * sizeof *a);
+            akin__multiply_few(a, ld, x, w, R, N, K);
+            akin__multiply_few_plain(b, ld, x, w, R, N, K);
+            near("product of few rows", a, b, R * ld, 3e-5f, 1e-5f);
+            akin_free(x);
+            akin_free(w);
+            akin_free(a);
+            akin_free(b);
+        }
+    }
+}
+
 static void extremes(void **state)
 {
     float a[16] = {-1e30f, 1e30f, -1000, 1000, 0, -0.0f, -88, 88};
@@ -144,7 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layernorm),   cmocka_unit_test(softmax),
         cmocka_unit_test(activations), cmocka_unit_test(activations_dense),
-        cmocka_unit_test(extremes),
+        cmocka_unit_test(few_rows),    cmocka_unit_test(extremes),
     };
 
     random_state = SEED;
