@@ -199,17 +199,27 @@ typedef struct {
     bool failed;
 } job;
 
-/* OpenBLAS built with OpenMP takes its thread number from the calling thread;
- * that of the caller's own thread is put back afterwards. */
+int akin__one_thread(void)
+{
+    int before = omp_get_max_threads();
+
+    omp_set_num_threads(1);
+    return before;
+}
+
+void akin__threads_back(int before)
+{
+    omp_set_num_threads(before);
+}
+
 static void run_part(void (*part)(job *, akin__worker *, size_t, size_t),
                      job *j, size_t i)
 {
     size_t from = j->n * i / j->parts, to = j->n * (i + 1) / j->parts;
-    int before = omp_get_max_threads();
+    int before = akin__one_thread();
 
-    omp_set_num_threads(1);
     part(j, &j->encoder->workers[i], from, to);
-    omp_set_num_threads(before);
+    akin__threads_back(before);
 }
 
 static void encode_pictures(job *j, akin__worker *w, size_t from, size_t to)

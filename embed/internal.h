@@ -218,6 +218,13 @@ void *akin__model_own(akin_model *model, size_t size, akin_error *err);
 akin_status akin__fingerprint(const char *dir, const akin__tensors *tensors,
                               uint8_t out[AKIN_SHA256_BYTES], akin_error *err);
 
+/* ---- encoder.c ----------------------------------------------------------- */
+
+/* OpenBLAS and oneDNN take their number of threads from OpenMP's setting of the
+ * calling thread: makes that 1 and returns what it was. */
+int akin__one_thread(void);
+void akin__threads_back(int before);
+
 /* ---- lowp.c: bfloat16 and int8 through oneDNN ----------------------------- */
 
 /* The weights of a model, quantised and laid out for oneDNN. */

@@ -37,8 +37,9 @@ typedef struct {
 } shape;
 
 typedef struct {
-    uint32_t id;
-    size_t from, to; /* outputs of the linear layer */
+    const akin__linear *linear;
+    uint32_t id;     /* its id */
+    size_t from, to; /* its outputs */
     shape *shape;
     dnnl_memory_t weights;
     float *bias;   /* with normalisation folded in, for patches */
@@ -296,23 +297,6 @@ static akin_status lay_out(akin__packs *p, pack *k, void *plain,
     return rc ? dnnl_failed(err, "reorder", rc) : AKIN_OK;
 }
 
-/* One output's weights to 8 bits: scale, values, their sum. */
-static void quantize_weights(const float *w, size_t n, int8_t *q, float *scale,
-                             int32_t *sum)
-{
-    float most = 0, inverse;
-
-    for (size_t i = 0; i < n; i++)
-        most = fabsf(w[i]) > most ? fabsf(w[i]) : most;
-    *scale = most / 127;
-    inverse = most > 0 ? 127 / most : 0;
-    *sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        q[i] = (int8_t)lrintf(w[i] * inverse);
-        *sum += q[i];
-    }
-}
-
 /* Zero point of pixels: near their mean, or the error of the weights would be
  * multiplied by large numbers that mean nothing. */
 static int32_t pixel_zero(const akin__config *c)
@@ -341,15 +325,6 @@ static float fold_pixels(const akin__config *c, float *w, float *turned)
     return (float)rest;
 }
 
-static bool all_finite(const float *x, size_t n)
-{
-    float sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        sum += x[i] * 0;
-    return sum == 0;
-}
-
 /* Converts the outputs of one pack; plain: (out, in) int8 or bfloat16. */
 static akin_status convert(akin__packs *p, const akin_model *model,
                            const akin__linear *l, pack *k, void *plain,
@@ -359,7 +334,7 @@ static akin_status convert(akin__packs *p, const akin_model *model,
 
     for (size_t j = 0; j < k->to - k->from; j++) {
         akin__linear_read(l, k->from + j, 1, row);
-        if (!all_finite(row, in))
+        if (!akin__all_finite(row, in))
             return akin_fail(err, AKIN_BAD_DATA,
                              "tensor %s: a weight is not finite",
                              l->part[0]->name);
@@ -367,47 +342,37 @@ static akin_status convert(akin__packs *p, const akin_model *model,
         if (l == &model->patch)
             k->bias[j] += fold_pixels(&model->config, row, row + in);
         if (p->precision == AKIN_PRECISION_INT8)
-            quantize_weights(row, in, (int8_t *)plain + j * in, &k->scale[j],
-                             &k->sums[j]);
+            akin__quantize_weights((int8_t *)plain + j * in, row, in,
+                                   &k->scale[j], &k->sums[j]);
         else
             akin__to_bf16((uint16_t *)plain + j * in, row, in);
     }
     return AKIN_OK;
 }
 
-static akin_status add_pack(akin__packs *p, const akin_model *model,
-                            const akin__linear *l, size_t from, size_t to,
-                            akin_error *err)
+/* Notes outputs [from, to) of l, to be filled later. */
+static akin_status add_pack(akin__packs *p, const akin__linear *l, size_t from,
+                            size_t to, akin_error *err)
 {
     size_t out = to - from;
-    float *row = akin_calloc(2 * l->in, sizeof *row);
-    void *plain = akin_calloc(out * l->in, sizeof(uint16_t));
     pack *k;
     akin_status rc;
 
     rc = akin_grow(&p->list, &p->capacity, p->count + 1, sizeof *p->list, err);
-    if (rc) goto done;
+    if (rc) return rc;
     k = &p->list[p->count++];
-    *k = (pack){.id = l->id, .from = from, .to = to};
+    *k = (pack){.id = l->id, .from = from, .to = to, .linear = l};
     k->bias = akin_calloc(out, sizeof *k->bias);
     k->scale = akin_calloc(out, sizeof *k->scale);
     k->sums = akin_calloc(out, sizeof *k->sums);
-    if (!row || !plain || !k->bias || !k->scale || !k->sums) {
-        rc = akin_fail(err, AKIN_NOMEM, "out of memory");
-        goto done;
-    }
-    rc = shape_of(p, out, l->in, &k->shape, err);
-    if (!rc) rc = convert(p, model, l, k, plain, row, err);
-    if (!rc) rc = lay_out(p, k, plain, err);
-done:
-    akin_free(row);
-    akin_free(plain);
-    return rc;
+    if (!k->bias || !k->scale || !k->sums)
+        return akin_fail(err, AKIN_NOMEM, "out of memory");
+    return shape_of(p, out, l->in, &k->shape, err);
 }
 
 /* The last layer's q and k+v are multiplied by different numbers of rows. */
-static akin_status add_tower(akin__packs *p, const akin_model *model,
-                             const akin__tower *tower, akin_error *err)
+static akin_status add_tower(akin__packs *p, const akin__tower *tower,
+                             akin_error *err)
 {
     size_t C = tower->config.width;
     akin_status rc = AKIN_OK;
@@ -417,15 +382,78 @@ static akin_status add_tower(akin__packs *p, const akin_model *model,
         const akin__linear *rest[] = {&layer->proj, &layer->fc1, &layer->fc2};
 
         if (i + 1 < tower->config.layers) {
-            rc = add_pack(p, model, &layer->qkv, 0, 3 * C, err);
+            rc = add_pack(p, &layer->qkv, 0, 3 * C, err);
         } else {
-            rc = add_pack(p, model, &layer->qkv, 0, C, err);
-            if (!rc) rc = add_pack(p, model, &layer->qkv, C, 3 * C, err);
+            rc = add_pack(p, &layer->qkv, 0, C, err);
+            if (!rc) rc = add_pack(p, &layer->qkv, C, 3 * C, err);
         }
         for (size_t k = 0; k < 3 && !rc; k++)
-            rc = add_pack(p, model, rest[k], 0, rest[k]->out, err);
+            rc = add_pack(p, rest[k], 0, rest[k]->out, err);
     }
     return rc;
+}
+
+typedef struct {
+    akin__packs *packs;
+    const akin_model *model;
+    pthread_mutex_t lock; /* over the two below */
+    akin_status rc;
+    akin_error err;
+} filling;
+
+static akin_status fill_pack(filling *f, pack *k, akin_error *err)
+{
+    const akin__linear *l = k->linear;
+    float *row = akin_calloc(2 * l->in, sizeof *row);
+    void *plain = akin_calloc((k->to - k->from) * l->in, sizeof(uint16_t));
+    akin_status rc;
+
+    if (row && plain)
+        rc = convert(f->packs, f->model, l, k, plain, row, err);
+    else
+        rc = akin_fail(err, AKIN_NOMEM, "out of memory");
+    if (!rc) rc = lay_out(f->packs, k, plain, err);
+    akin_free(row);
+    akin_free(plain);
+    return rc;
+}
+
+static void fill_part(void *arg, size_t i)
+{
+    filling *f = arg;
+    akin_error err;
+    int before = akin__one_thread();
+    akin_status rc = fill_pack(f, &f->packs->list[i], &err);
+
+    akin__threads_back(before);
+    if (!rc) return;
+    pthread_mutex_lock(&f->lock);
+    if (!f->rc) {
+        f->rc = rc;
+        f->err = err;
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* All packs, on all processors. */
+static akin_status fill_packs(akin__packs *p, const akin_model *model,
+                              akin_error *err)
+{
+    filling f = {.packs = p, .model = model};
+    uint32_t threads = akin_cpu_count();
+    akin_pool *pool = NULL;
+    akin_status rc = AKIN_OK;
+
+    if (threads > 1)
+        rc = akin_pool_open(threads > 64 ? 64 : threads - 1, 0, "pack", &pool,
+                            err);
+    if (rc) return rc;
+    pthread_mutex_init(&f.lock, NULL);
+    akin_pool_each(pool, p->count, fill_part, &f);
+    akin_pool_close(pool);
+    pthread_mutex_destroy(&f.lock);
+    if (f.rc && err) *err = f.err;
+    return f.rc;
 }
 
 static akin_status make_packs(const akin_model *model, akin_precision precision,
@@ -454,9 +482,10 @@ static akin_status make_packs(const akin_model *model, akin_precision precision,
                        "%s: more than %d inputs to a layer",
                        akin_precision_name(precision), INT8_MOST);
     else
-        rc = add_pack(p, model, &model->patch, 0, model->patch.out, err);
-    if (!rc) rc = add_tower(p, model, &model->vision, err);
-    if (!rc) rc = add_tower(p, model, &model->text, err);
+        rc = add_pack(p, &model->patch, 0, model->patch.out, err);
+    if (!rc) rc = add_tower(p, &model->vision, err);
+    if (!rc) rc = add_tower(p, &model->text, err);
+    if (!rc) rc = fill_packs(p, model, err);
     if (rc) {
         akin__packs_free(p);
         return rc;

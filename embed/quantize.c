@@ -5,6 +5,7 @@
 #include "vector.h"
 
 typedef uint8_t vu8 __attribute__((vector_size(W)));
+typedef int8_t vi8 __attribute__((vector_size(W)));
 typedef uint16_t vu16 __attribute__((vector_size(2 * W)));
 
 static inline vi load_int(const int32_t *p)
@@ -84,6 +85,67 @@ akin__affine akin__quantize_row(uint8_t *q, const float *x, size_t n)
         memcpy(q + i, &bytes, i < whole ? W : n - i);
     }
     return a;
+}
+
+bool akin__all_finite(const float *x, size_t n)
+{
+    vf total = {0};
+    size_t i = 0;
+    float rest = 0;
+
+    for (; i + W <= n; i += W)
+        total += load(x + i) * 0.0f; /* NaN for what is not finite */
+    for (; i < n; i++)
+        rest += x[i] * 0;
+    return sum(total) + rest == 0;
+}
+
+void akin__quantize_weights_plain(int8_t *q, const float *w, size_t n,
+                                  float *scale, int32_t *total)
+{
+    float most = 0, inverse;
+
+    for (size_t i = 0; i < n; i++)
+        most = fabsf(w[i]) > most ? fabsf(w[i]) : most;
+    *scale = most / 127;
+    inverse = most > 0 ? 127 / most : 0;
+    *total = 0;
+    for (size_t i = 0; i < n; i++) {
+        q[i] = (int8_t)lrintf(w[i] * inverse);
+        *total += q[i];
+    }
+}
+
+void akin__quantize_weights(int8_t *q, const float *w, size_t n, float *scale,
+                            int32_t *total)
+{
+    const float magic = 12582912.0f;
+    vf top = {0};
+    vi sums = {0};
+    float most, inverse;
+
+    for (size_t i = 0; i < n; i += W) {
+        vf v = i + W <= n ? load(w + i) : load_part(w + i, n - i, 0);
+
+        top = vmax(vmax(v, -v), top);
+    }
+    most = greatest(top);
+    *scale = most / 127;
+    inverse = most > 0 ? 127 / most : 0;
+    for (size_t i = 0; i < n; i += W) {
+        vf v = i + W <= n ? load(w + i) : load_part(w + i, n - i, 0);
+        vi whole;
+        vi8 bytes;
+
+        v = v * inverse + magic;
+        whole = __builtin_convertvector(v - magic, vi);
+        sums += whole;
+        bytes = __builtin_convertvector(whole, vi8);
+        memcpy(q + i, &bytes, i + W <= n ? W : n - i);
+    }
+    *total = 0;
+    for (size_t i = 0; i < W; i++)
+        *total += sums[i];
 }
 
 void akin__to_bf16_plain(uint16_t *out, const float *x, size_t n)

@@ -15,6 +15,13 @@ typedef struct {
 akin__affine akin__quantize_row(uint8_t *q, const float *x, size_t n);
 akin__affine akin__quantize_row_plain(uint8_t *q, const float *x, size_t n);
 
+/* One output's weights: w = scale * q, -127..127; *sum is that of q. */
+void akin__quantize_weights(int8_t *q, const float *w, size_t n, float *scale,
+                            int32_t *sum);
+void akin__quantize_weights_plain(int8_t *q, const float *w, size_t n,
+                                  float *scale, int32_t *sum);
+bool akin__all_finite(const float *x, size_t n);
+
 /* Round to nearest even. */
 void akin__to_bf16(uint16_t *out, const float *x, size_t n);
 void akin__to_bf16_plain(uint16_t *out, const float *x, size_t n);

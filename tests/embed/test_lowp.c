@@ -52,6 +52,31 @@ static void quantizing(void **state)
     assert_int_equal(zeros.zero, a[5]);
 }
 
+static void quantizing_weights(void **state)
+{
+    float w[771], p, q;
+    int8_t a[771], b[771];
+    int32_t m, n;
+
+    (void)state;
+    for (size_t s = 0; s < SIZES; s++) {
+        for (size_t i = 0; i < sizes[s]; i++)
+            w[i] = random_value() * 0.1f;
+        assert_true(akin__all_finite(w, sizes[s]));
+        akin__quantize_weights(a, w, sizes[s], &p, &m);
+        akin__quantize_weights_plain(b, w, sizes[s], &q, &n);
+        assert_true(p == q && abs(m - n) <= 2);
+        for (size_t i = 0; i < sizes[s]; i++) {
+            assert_true(abs(a[i] - b[i]) <= 1);
+            assert_true(fabsf((float)a[i] * p - w[i]) <= 0.51f * p);
+        }
+        w[sizes[s] - 1] = NAN;
+        assert_false(akin__all_finite(w, sizes[s]));
+        w[sizes[s] - 1] = INFINITY;
+        assert_false(akin__all_finite(w, sizes[s]));
+    }
+}
+
 static void to_bf16(void **state)
 {
     float x[771];
@@ -198,9 +223,8 @@ static void embeddings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(quantizing),
-        cmocka_unit_test(to_bf16),
-        cmocka_unit_test(finishing),
+        cmocka_unit_test(quantizing), cmocka_unit_test(quantizing_weights),
+        cmocka_unit_test(to_bf16),    cmocka_unit_test(finishing),
         cmocka_unit_test(embeddings),
     };
 
