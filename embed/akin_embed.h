@@ -110,6 +110,15 @@ akin_status akin_encoder_open(const akin_model *model,
 void akin_encoder_close(akin_encoder *encoder); /* no-op on NULL */
 /* What AKIN_PRECISION_AUTO came to; never AUTO itself. */
 akin_precision akin_encoder_precision(const akin_encoder *encoder);
+/* Lowest cosine to float32's embeddings on a few drawn pictures and sentences,
+ * measured once for a model and precision (a second for ViT-B/32) and kept in
+ * the user's cache folder. 1 for float32. */
+float akin_encoder_cosine(const akin_encoder *encoder);
+/* Of the embeddings: vectors of two fingerprints may not be compared. The
+ * model's own where the cosine is at least AKIN_PRECISION_COSINE, so that those
+ * precisions can be mixed. AKIN_SHA256_BYTES; valid until close. */
+const uint8_t *akin_encoder_fingerprint(const akin_encoder *encoder);
+#define AKIN_PRECISION_COSINE 0.999f
 
 /* Embeds n pictures (any n; split into batches inside).
  * pixels: (n, S, S, 3) 8-bit RGB, S = info.image_size.

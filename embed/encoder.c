@@ -118,11 +118,11 @@ static void fill_table(akin_encoder *e)
     }
 }
 
-akin_status akin_encoder_open(const akin_model *model,
-                              const akin_encoder_options *options,
-                              akin_encoder **out, akin_error *err)
+akin_status akin__encoder_open_fixed(const akin_model *model,
+                                     const akin_encoder_options *options,
+                                     akin_encoder **out, akin_error *err)
 {
-    akin_encoder_options o = options ? *options : (akin_encoder_options){0};
+    akin_encoder_options o = *options;
     akin_encoder *e;
     akin_status rc;
 
@@ -134,13 +134,17 @@ akin_status akin_encoder_open(const akin_model *model,
     e = akin_calloc(1, sizeof *e);
     if (!e) return akin_fail(err, AKIN_NOMEM, "out of memory");
     e->model = model;
-    e->precision = o.precision ? o.precision : AKIN_PRECISION_F32;
+    e->precision = o.precision;
+    e->cosine = 1;
+    memcpy(e->fingerprint, model->info.fingerprint_bytes,
+           sizeof e->fingerprint);
     e->threads = o.threads ? o.threads : akin_cpu_count();
     if (e->threads > MAX_THREADS) e->threads = MAX_THREADS;
     o.max_batch = o.max_batch ? o.max_batch : DEFAULT_BATCH;
     e->worker_pictures = (o.max_batch + e->threads - 1) / e->threads;
     fill_table(e);
-    rc = akin__model_widen(model, e->precision == AKIN_PRECISION_F32, err);
+    rc = akin__model_widen(model, e->precision, err);
+    e->is_wide = rc == AKIN_OK;
     if (!rc && e->precision != AKIN_PRECISION_F32)
         rc = akin__packs_get(model, e->precision, &e->packs, err);
     if (rc) goto failed;
@@ -170,6 +174,9 @@ void akin_encoder_close(akin_encoder *encoder)
     for (uint32_t i = 0; encoder->workers && i < encoder->threads; i++)
         akin_arena_clear(&encoder->workers[i].arena);
     akin_free(encoder->workers);
+    akin__packs_put(encoder->model, encoder->packs);
+    if (encoder->is_wide)
+        akin__model_narrow(encoder->model, encoder->precision);
     akin_free(encoder);
 }
 

@@ -177,6 +177,12 @@ typedef struct {
     akin__norm norm;
 } akin__pooling_head;
 
+/* Memory that is freed together. */
+typedef struct {
+    void **list;
+    size_t count, capacity;
+} akin__blocks;
+
 struct akin_model {
     akin_model_info info;
     akin__config config;
@@ -189,27 +195,34 @@ struct akin_model {
     akin__pooling_head head;         /* SigLIP's vision */
     const akin__tensor *token_table; /* (vocab, C) */
 
-    /* Memory that belongs to the model: copies, widened weights. */
-    void **owned;
-    size_t owned_count, owned_capacity;
+    akin__blocks owned; /* copies that live as long as the model */
     uint32_t linear_count;
-    pthread_mutex_t lock; /* over what is made when it is first asked for: */
-    bool widened, widened_ends;
+
+    /* What encoders share, made for the first one and dropped after the last.
+     * ends: the projections and SigLIP's head, which every precision computes
+     * in float32; they stay. */
+    pthread_mutex_t lock;
+    bool widened_ends;
+    uint32_t wide_users, pack_users[AKIN_PRECISION_INT8 + 1];
+    akin__blocks wide;
     struct akin__packs *packs[AKIN_PRECISION_INT8 + 1];
 };
 
 /* Fills the towers from model->tensors and model->config; checks every shape. */
 akin_status akin__weights_bind(akin_model *model, akin_error *err);
-/* Makes akin__linear.f32 valid: in place where the file has aligned float32, in
- * memory of the model otherwise. layers: of all; otherwise only of those
- * without an id, which lower precisions compute in float32 too. Thread-safe. */
-akin_status akin__model_widen(const akin_model *model, bool layers,
+/* Makes akin__linear.f32 valid for an encoder of this precision: in place where
+ * the file has aligned float32, in memory otherwise. Thread-safe. */
+akin_status akin__model_widen(const akin_model *model, akin_precision precision,
                               akin_error *err);
+/* After each successful widen, when the encoder is closed. */
+void akin__model_narrow(const akin_model *model, akin_precision precision);
 /* Reads rows [first, first + n) of W, (n, in), as float32. */
 void akin__linear_read(const akin__linear *l, size_t first, size_t n,
                        float *out);
 /* Memory that lives as long as the model. */
 void *akin__model_own(akin_model *model, size_t size, akin_error *err);
+void *akin__blocks_add(akin__blocks *blocks, size_t size, akin_error *err);
+void akin__blocks_free(akin__blocks *blocks);
 
 #define AKIN__TEXT_LIMIT (1 << 20) /* bytes of one text */
 
@@ -232,11 +245,11 @@ typedef struct akin__packs akin__packs;
 
 /* Whether this processor has instructions that make it worth while. */
 bool akin__lowp_supported(akin_precision precision);
-/* Made at the first call for a precision, then shared; belongs to the model.
- * Thread-safe. */
+/* Made for the first that asks for the precision, then shared until the last
+ * has put it back. Thread-safe. */
 akin_status akin__packs_get(const akin_model *model, akin_precision precision,
                             akin__packs **out, akin_error *err);
-void akin__packs_free(akin__packs *packs); /* no-op on NULL */
+void akin__packs_put(const akin_model *model, akin__packs *packs);
 /* Bytes of scratch memory that one thread's calls need. */
 size_t akin__packs_scratch(const akin__packs *packs);
 /* As akin__linear_f32, then the activation. [from, to) must be all of l or, for

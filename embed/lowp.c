@@ -456,6 +456,25 @@ static akin_status fill_packs(akin__packs *p, const akin_model *model,
     return f.rc;
 }
 
+static void free_packs(akin__packs *packs)
+{
+    for (size_t i = 0; i < packs->count; i++) {
+        dnnl_memory_destroy(packs->list[i].weights);
+        akin_free(packs->list[i].bias);
+        akin_free(packs->list[i].scale);
+        akin_free(packs->list[i].sums);
+    }
+    for (size_t i = 0; i < packs->shape_count; i++) {
+        for (size_t k = 0; k < ROW_COUNTS; k++)
+            dnnl_primitive_destroy(packs->shapes[i].gemm[k]);
+    }
+    dnnl_primitive_attr_destroy(packs->own_scratch);
+    dnnl_engine_destroy(packs->engine);
+    pthread_mutex_destroy(&packs->lock);
+    akin_free(packs->list);
+    akin_free(packs);
+}
+
 static akin_status make_packs(const akin_model *model, akin_precision precision,
                               akin__packs **out, akin_error *err)
 {
@@ -487,7 +506,7 @@ static akin_status make_packs(const akin_model *model, akin_precision precision,
     if (!rc) rc = add_tower(p, &model->text, err);
     if (!rc) rc = fill_packs(p, model, err);
     if (rc) {
-        akin__packs_free(p);
+        free_packs(p);
         return rc;
     }
     *out = p;
@@ -508,29 +527,25 @@ akin_status akin__packs_get(const akin_model *model, akin_precision precision,
     pthread_mutex_lock(&m->lock);
     if (!m->packs[precision])
         rc = make_packs(model, precision, &m->packs[precision], err);
+    if (!rc) m->pack_users[precision]++;
     *out = m->packs[precision];
     pthread_mutex_unlock(&m->lock);
     return rc;
 }
 
-void akin__packs_free(akin__packs *packs)
+void akin__packs_put(const akin_model *model, akin__packs *packs)
 {
+    akin_model *m = (akin_model *)(uintptr_t)model;
+    akin_precision precision;
+
     if (!packs) return;
-    for (size_t i = 0; i < packs->count; i++) {
-        dnnl_memory_destroy(packs->list[i].weights);
-        akin_free(packs->list[i].bias);
-        akin_free(packs->list[i].scale);
-        akin_free(packs->list[i].sums);
+    precision = packs->precision;
+    pthread_mutex_lock(&m->lock);
+    if (--m->pack_users[precision] == 0) {
+        free_packs(packs);
+        m->packs[precision] = NULL;
     }
-    for (size_t i = 0; i < packs->shape_count; i++) {
-        for (size_t k = 0; k < ROW_COUNTS; k++)
-            dnnl_primitive_destroy(packs->shapes[i].gemm[k]);
-    }
-    dnnl_primitive_attr_destroy(packs->own_scratch);
-    dnnl_engine_destroy(packs->engine);
-    pthread_mutex_destroy(&packs->lock);
-    akin_free(packs->list);
-    akin_free(packs);
+    pthread_mutex_unlock(&m->lock);
 }
 
 /* ---- multiplying ------------------------------------------------------------ */

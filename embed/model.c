@@ -6,12 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void *akin__model_own(akin_model *model, size_t size, akin_error *err)
+void *akin__blocks_add(akin__blocks *blocks, size_t size, akin_error *err)
 {
     void *block;
 
-    if (akin_grow(&model->owned, &model->owned_capacity, model->owned_count + 1,
-                  sizeof *model->owned, err))
+    if (akin_grow(&blocks->list, &blocks->capacity, blocks->count + 1,
+                  sizeof *blocks->list, err))
         return NULL;
     block = akin_alloc(size);
     if (!block) {
@@ -19,8 +19,21 @@ void *akin__model_own(akin_model *model, size_t size, akin_error *err)
                   size);
         return NULL;
     }
-    model->owned[model->owned_count++] = block;
+    blocks->list[blocks->count++] = block;
     return block;
+}
+
+void akin__blocks_free(akin__blocks *blocks)
+{
+    for (size_t i = 0; i < blocks->count; i++)
+        akin_free(blocks->list[i]);
+    akin_free(blocks->list);
+    *blocks = (akin__blocks){0};
+}
+
+void *akin__model_own(akin_model *model, size_t size, akin_error *err)
+{
+    return akin__blocks_add(&model->owned, size, err);
 }
 
 /* *path: where the file is, owned by the caller; NULL when it is not there. */
@@ -197,12 +210,8 @@ void akin_model_close(akin_model *model)
 {
     if (!model) return;
     akin__tokenizer_close(model->tokenizer);
-    for (size_t i = 0; i < model->owned_count; i++)
-        akin_free(model->owned[i]);
-    akin_free(model->owned);
+    akin__blocks_free(&model->owned);
     akin__tensors_close(model->tensors);
-    for (int i = 0; i <= AKIN_PRECISION_INT8; i++)
-        akin__packs_free(model->packs[i]);
     pthread_mutex_destroy(&model->lock);
     akin_free(model);
 }

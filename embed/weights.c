@@ -374,7 +374,7 @@ akin_status akin__weights_bind(akin_model *model, akin_error *err)
 
 /* ---- float32 views ---------------------------------------------------------- */
 
-static akin_status widen(akin_model *model, akin__linear *l, akin_error *err)
+static akin_status widen(akin__blocks *blocks, akin__linear *l, akin_error *err)
 {
     for (uint32_t i = 0; i < l->parts; i++) {
         const akin__tensor *t = l->part[i];
@@ -385,7 +385,7 @@ static akin_status widen(akin_model *model, akin__linear *l, akin_error *err)
             l->f32[i] = (const float *)(const void *)t->data;
             continue;
         }
-        copy = akin__model_own(model, (size_t)t->count * sizeof *copy, err);
+        copy = akin__blocks_add(blocks, (size_t)t->count * sizeof *copy, err);
         if (!copy) return AKIN_NOMEM;
         akin__tensor_read(t, 0, (size_t)t->count, copy);
         l->f32[i] = copy;
@@ -393,8 +393,12 @@ static akin_status widen(akin_model *model, akin__linear *l, akin_error *err)
     return AKIN_OK;
 }
 
-static akin_status widen_layers(akin_model *model, akin__tower *tower,
-                                akin_error *err)
+/* Those with an id; f is called for each until one fails. */
+typedef akin_status linear_step(akin__blocks *blocks, akin__linear *l,
+                                akin_error *err);
+
+static akin_status each_in_tower(akin_model *model, akin__tower *tower,
+                                 linear_step *f, akin_error *err)
 {
     akin_status rc = AKIN_OK;
 
@@ -404,12 +408,36 @@ static akin_status widen_layers(akin_model *model, akin__tower *tower,
                                &layer->fc2};
 
         for (size_t k = 0; k < 4 && !rc; k++)
-            rc = widen(model, all[k], err);
+            rc = f(&model->wide, all[k], err);
     }
     return rc;
 }
 
-/* Everything outside the layers, but for the patches. */
+static akin_status each_packable(akin_model *model, linear_step *f,
+                                 akin_error *err)
+{
+    akin_status rc = f(&model->wide, &model->patch, err);
+
+    if (!rc) rc = each_in_tower(model, &model->vision, f, err);
+    if (!rc) rc = each_in_tower(model, &model->text, f, err);
+    return rc;
+}
+
+static akin_status forget(akin__blocks *blocks, akin__linear *l,
+                          akin_error *err)
+{
+    (void)blocks;
+    (void)err;
+    memset(l->f32, 0, sizeof l->f32);
+    return AKIN_OK;
+}
+
+static void drop_wide(akin_model *model)
+{
+    (void)each_packable(model, forget, NULL); /* cannot fail */
+    akin__blocks_free(&model->wide);
+}
+
 static akin_status widen_ends(akin_model *model, akin_error *err)
 {
     akin__linear *ends[] = {&model->vision.out, &model->text.out,
@@ -418,30 +446,38 @@ static akin_status widen_ends(akin_model *model, akin_error *err)
     akin_status rc = AKIN_OK;
 
     for (size_t i = 0; i < sizeof ends / sizeof ends[0] && !rc; i++)
-        rc = widen(model, ends[i], err);
+        rc = widen(&model->owned, ends[i], err);
+    model->widened_ends = rc == AKIN_OK;
     return rc;
 }
 
-akin_status akin__model_widen(const akin_model *model, bool layers,
+akin_status akin__model_widen(const akin_model *model, akin_precision precision,
                               akin_error *err)
 {
     /* what changes is a cache behind the lock; the model stays the same */
     akin_model *m = (akin_model *)(uintptr_t)model;
+    bool all = precision == AKIN_PRECISION_F32;
     akin_status rc = AKIN_OK;
 
     pthread_mutex_lock(&m->lock);
-    if (!m->widened_ends) {
-        rc = widen_ends(m, err);
-        m->widened_ends = rc == AKIN_OK;
+    if (!m->widened_ends) rc = widen_ends(m, err);
+    if (!rc && all && m->wide_users == 0) {
+        rc = each_packable(m, widen, err);
+        if (rc) drop_wide(m);
     }
-    if (!rc && layers && !m->widened) {
-        rc = widen(m, &m->patch, err);
-        if (!rc) rc = widen_layers(m, &m->vision, err);
-        if (!rc) rc = widen_layers(m, &m->text, err);
-        m->widened = rc == AKIN_OK;
-    }
+    if (!rc && all) m->wide_users++;
     pthread_mutex_unlock(&m->lock);
     return rc;
+}
+
+void akin__model_narrow(const akin_model *model, akin_precision precision)
+{
+    akin_model *m = (akin_model *)(uintptr_t)model;
+
+    if (precision != AKIN_PRECISION_F32) return;
+    pthread_mutex_lock(&m->lock);
+    if (--m->wide_users == 0) drop_wide(m);
+    pthread_mutex_unlock(&m->lock);
 }
 
 void akin__linear_read(const akin__linear *l, size_t first, size_t n,

@@ -220,14 +220,105 @@ static void embeddings(void **state)
     }
 }
 
+static akin_encoder *open_with(const akin_model *model,
+                               akin_precision precision)
+{
+    akin_encoder_options options = {.precision = precision};
+    akin_encoder *encoder = NULL;
+    akin_error err;
+
+    if (akin_encoder_open(model, &options, &encoder, &err))
+        fail_msg("%s", err.message);
+    return encoder;
+}
+
+/* AUTO takes nothing below the bound; the fingerprint is the model's exactly
+ * where the bound holds; the second open reads what the first measured. */
+static void choosing(void **state)
+{
+    akin_model *model =
+        reference_model(REFERENCE_SMALL "/models/tiny-quickgelu");
+    const uint8_t *own = akin_model_get_info(model)->fingerprint_bytes;
+    akin_encoder *e = open_with(model, AKIN_PRECISION_AUTO), *again;
+
+    (void)state;
+    assert_int_not_equal(akin_encoder_precision(e), AKIN_PRECISION_AUTO);
+    assert_true(akin_encoder_cosine(e) >= AKIN_PRECISION_COSINE);
+    assert_memory_equal(akin_encoder_fingerprint(e), own, AKIN_SHA256_BYTES);
+    printf("auto: %s\n", akin_precision_name(akin_encoder_precision(e)));
+    again = open_with(model, AKIN_PRECISION_AUTO);
+    assert_true(fabsf(akin_encoder_cosine(e) - akin_encoder_cosine(again)) <
+                1e-6f);
+    akin_encoder_close(e);
+    akin_encoder_close(again);
+    for (int p = AKIN_PRECISION_F32; p <= AKIN_PRECISION_INT8; p++) {
+        if (!akin__lowp_supported((akin_precision)p)) continue;
+        e = open_with(model, (akin_precision)p);
+        assert_int_equal(akin_encoder_precision(e), p);
+        assert_true(
+            (memcmp(akin_encoder_fingerprint(e), own, AKIN_SHA256_BYTES) ==
+             0) == (akin_encoder_cosine(e) >= AKIN_PRECISION_COSINE));
+        akin_encoder_close(e);
+    }
+    akin_model_close(model);
+}
+
+/* A cache file of any content changes nothing but time. */
+static void damaged_cache(void **state)
+{
+    static const char *const contents[] = {
+        "", "akin precision 1\n", "akin precision 1\nint8 nan\nbf16 7\n",
+        "akin precision 9\nint8 1.0\n", "int8 1.0\n"};
+    akin_model *model =
+        reference_model(REFERENCE_SMALL "/models/tiny-quickgelu");
+    char path[1300];
+    akin_encoder *e = open_with(model, AKIN_PRECISION_AUTO);
+    akin_precision want = akin_encoder_precision(e);
+
+    (void)state;
+    akin_encoder_close(e);
+    snprintf(path, sizeof path, "%s/akin/precision-%.32s",
+             getenv("XDG_CACHE_HOME"), akin_model_get_info(model)->fingerprint);
+    for (size_t i = 0; i < 5; i++) {
+        FILE *file = fopen(path, "w");
+
+        if (!file) fail_msg("no %s", path);
+        fputs(contents[i], file);
+        fclose(file);
+        e = open_with(model, AKIN_PRECISION_AUTO);
+        assert_int_equal(akin_encoder_precision(e), want);
+        akin_encoder_close(e);
+    }
+    akin_model_close(model);
+}
+
+static int setup(void **state)
+{
+    static char cache[] = "/tmp/akin-cache-XXXXXX";
+
+    (void)state;
+    return mkdtemp(cache) ? setenv("XDG_CACHE_HOME", cache, 1) : -1;
+}
+
+static int teardown(void **state)
+{
+    const char *cache = getenv("XDG_CACHE_HOME");
+    char command[200];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -r %s", cache);
+    return system(command);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(quantizing), cmocka_unit_test(quantizing_weights),
-        cmocka_unit_test(to_bf16),    cmocka_unit_test(finishing),
-        cmocka_unit_test(embeddings),
+        cmocka_unit_test(quantizing),    cmocka_unit_test(quantizing_weights),
+        cmocka_unit_test(to_bf16),       cmocka_unit_test(finishing),
+        cmocka_unit_test(embeddings),    cmocka_unit_test(choosing),
+        cmocka_unit_test(damaged_cache),
     };
 
     printf("seed %u\n", SEED);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }
