@@ -258,6 +258,10 @@ bool akin__packed_linear(const akin__packs *packs, const akin__linear *l,
                          size_t from, size_t to, const float *x, size_t R,
                          float *y, size_t ldy, bool add, akin__act act,
                          void *scratch);
+/* The products of akin__packed_linear alone, on whatever scratch holds: to
+ * measure against. */
+void akin__packed_multiply(const akin__packs *packs, const akin__linear *l,
+                           size_t from, size_t to, size_t R, void *scratch);
 /* The patch matrix straight from 8-bit pixels, normalisation included.
  * pixels: (n, S, S, 3); y: (n * G * G, C). */
 bool akin__packed_patches(const akin__packs *packs, const akin_model *model,

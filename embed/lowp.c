@@ -622,6 +622,22 @@ bool akin__packed_linear(const akin__packs *packs, const akin__linear *l,
     return true;
 }
 
+void akin__packed_multiply(const akin__packs *packs, const akin__linear *l,
+                           size_t from, size_t to, size_t R, void *scratch)
+{
+    akin__packs *p = (akin__packs *)(uintptr_t)packs;
+    chunk c = chunk_of(p, scratch);
+
+    for (size_t at = from; at < to;) {
+        const pack *k = find_pack(p, l->id, at);
+
+        if (!k) return;
+        for (size_t r = 0; r < R; r += CHUNK)
+            (void)multiply(p, k, &c, R - r < CHUNK ? R - r : CHUNK);
+        at = k->to;
+    }
+}
+
 /* Pixels of patch number i (of all pictures together), as they are. */
 static void copy_patch(const akin__packs *p, const akin__config *c,
                        const uint8_t *pixels, size_t i, chunk *to, size_t row)
