@@ -245,6 +245,69 @@ static void locked_directory_is_asked_by_its_socket(void **state)
     assert_int_equal(serve_end(&place, SIGTERM), 0);
 }
 
+/* Long work over a socket. */
+static void jobs(void **state)
+{
+    (void)state;
+    char request[256];
+    static const char job[] =
+        "*36\n$2\nid\n:~\n$4\nkind\n$6\ningest\n$5\nstate\n$4\ndone\n$10\n"
+        "collection\n$6\njobbed\n$4\nwhat\n~\n~\n$5\nphase\n~\n~\n$4\ndone\n"
+        ":13\n$5\ntotal\n:13\n$5\nadded\n:12\n$7\nupdated\n:0\n$9\nunchanged"
+        "\n:0\n$6\nfailed\n:1\n$5\nbytes\n:~\n$4\nrate\n~\n~\n$12\n"
+        "seconds_left\n~\n~\n$7\nstarted\n:~\n$5\nended\n:~\n$7\nmessage\n~\n";
+    char bad[160];
+    snprintf(bad, sizeof bad, "%s/below/bad.png", folder);
+    FILE *f = fopen(bad, "w");
+    assert_non_null(f);
+    fputs("no picture", f);
+    fclose(f);
+    serve_again(&place, NULL);
+    int fd = dial(&place);
+    snprintf(request, sizeof request, "AKIN.INGEST jobbed %s", folder);
+    char line[64] = "";
+    send_text(fd, request);
+    send_text(fd, "\r\n");
+    for (size_t n = 0; n < sizeof line - 1 && !strchr(line, '\n'); n++)
+        assert_int_equal(receive(fd, line + n, 1, 20000), 1);
+    assert_int_equal(line[0], ':');
+    long id = strtol(line + 1, NULL, 10);
+    snprintf(request, sizeof request, "AKIN.JOB WAIT %ld 60000", id);
+    expect_reply(fd, request, job);
+    snprintf(request, sizeof request, "AKIN.JOB %ld", id);
+    expect_reply(fd, request, job);
+    snprintf(request, sizeof request, "AKIN.JOB FAILURES %ld", id);
+    expect_reply(fd, request, "*1\n*2\n~\n~bad.png\n~\n~\n");
+    snprintf(request, sizeof request, "AKIN.JOB WAIT %ld x", id);
+    expect_reply(fd, request, "-ERR invalid timeout~\n");
+    expect_reply(fd, "AKIN.INGEST jobbed FLAT CAPTIONS loud x",
+                 "-ERR CAPTIONS is ~\n");
+    expect_reply(fd, "AKIN.INGEST jobbed FLAT FORCE", "-ERR expected 1 to ~\n");
+    expect_reply(fd, "AKIN.REINDEX jobbed WHAT", "-ERR syntax error~\n");
+    expect_reply(fd, "AKIN.DROP jobbed", "+OK\n");
+    close(fd);
+    remove(bad);
+    assert_int_equal(serve_end(&place, SIGTERM), 0);
+}
+
+/* The password goes along by option or environment. */
+static void password(void **state)
+{
+    static const char *const secret[] = {"--requirepass", "s3cret", NULL};
+    (void)state;
+    serve_again(&place, secret);
+    expect("collections --connect $DIR/data/akin.sock", 3, "",
+           "Authentication required");
+    expect("collections --connect $DIR/data/akin.sock --requirepass wrong", 3,
+           "", "WRONGPASS");
+    expect("collections --connect $DIR/data/akin.sock --requirepass s3cret -q",
+           0, NULL, NULL);
+    setenv("AKIN_REQUIREPASS", "s3cret", 1);
+    expect("info --data $DIR/data", 0, NULL, NULL);
+    unsetenv("AKIN_REQUIREPASS");
+    assert_int_equal(serve_end(&place, SIGTERM), 0);
+}
+
 static void collections(void **state)
 {
     (void)state;
@@ -303,6 +366,8 @@ int main(void)
         cmocka_unit_test(bad_pictures_are_listed),
         cmocka_unit_test(directory_and_server_agree),
         cmocka_unit_test(locked_directory_is_asked_by_its_socket),
+        cmocka_unit_test(jobs),
+        cmocka_unit_test(password),
         cmocka_unit_test(collections),
         cmocka_unit_test(sheets),
     };

@@ -205,9 +205,9 @@ static void one_element(void **state)
 {
     (void)state;
     int fd = fill(dial(&server));
-    expect_reply(fd, "VADD v VALUES 3 0 3 4 f", ":1\n");
+    expect_reply(fd, "VADD v VALUES 3 0 0 4 f", ":1\n");
     expect_reply(fd, "VEMB v b", "*3\n$1\n0\n$1\n1\n$1\n0\n");
-    expect_reply(fd, "VEMB v f", "*3\n$1\n0\n~\n~\n~\n~\n");
+    expect_reply(fd, "VEMB v f", "*3\n$1\n0\n$1\n0\n$1\n4\n");
     static const char raw[] = "*3\r\n+fp32\r\n$12\r\n\0\0\x80\x3f\0\0\0\0\0\0"
                               "\0\0\r\n$1\r\n1\r\n";
     char got[sizeof raw];
