@@ -15,6 +15,18 @@ static bool starts(akin_span bytes, size_t at, const char *magic, size_t length)
            memcmp((const char *)bytes.data + at, magic, length) == 0;
 }
 
+/* The element's name ends in "svg", alone or behind a namespace's prefix, as in
+ * <svg:svg>. at: behind the '<'. */
+static bool is_svg_element(const char *text, size_t at, size_t n)
+{
+    size_t end = at;
+    while (end < n && strchr(" \t\r\n>/", text[end]) == NULL)
+        end++;
+    if (end == n || end - at < 3 || memcmp(text + end - 3, "svg", 3) != 0)
+        return false;
+    return end - at == 3 || text[end - 4] == ':';
+}
+
 /* Text that is XML (or a bare <svg) with an <svg element near its start. */
 static bool is_svg(akin_span bytes)
 {
@@ -26,10 +38,8 @@ static bool is_svg(akin_span bytes)
     while (i < n && strchr(" \t\r\n", text[i]) != NULL && text[i] != '\0')
         i++;
     if (i >= n || text[i] != '<' || memchr(text, '\0', n) != NULL) return false;
-    for (; i + 4 < n; i++)
-        if (memcmp(text + i, "<svg", 4) == 0 &&
-            strchr(" \t\r\n>/", text[i + 4]) != NULL)
-            return true;
+    for (; i < n; i++)
+        if (text[i] == '<' && is_svg_element(text, i + 1, n)) return true;
     return false;
 }
 

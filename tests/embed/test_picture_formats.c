@@ -367,6 +367,11 @@ static void drawings_are_rendered_at_a_sensible_size(void **state)
          "'http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd'>\n" SVG_OPEN
          "width='10' height='10'>" SVG_CLOSE,
          1024, 1024},
+        /* a prefixed root, as Adobe Illustrator 10 and 11 wrote it */
+        {"<!-- x  --><svg:svg xmlns:svg='http://www.w3.org/2000/svg' "
+         "width='20' height='10'>"
+         "<svg:rect width='50%' height='100%' fill='#f00'/></svg:svg>",
+         1024, 512},
     };
     size_t i;
 
