@@ -178,6 +178,7 @@ typedef struct {
     uint32_t dim;          /* != 0: a collection of raw vectors, no model */
     const akin_field *fields;
     size_t nfields;
+    float recall; /* recall@10 that searches aim at; 0: option index.recall */
 } akin_collection_options;
 
 /* Fails with AKIN_EXISTS, AKIN_INVALID (the name: 1..128 bytes of UTF-8 without
@@ -199,12 +200,16 @@ typedef struct {
     uint64_t memory_bytes, disk_bytes;
     double recall; /* measured at the default setting; 0: exact */
     bool building;
+    uint32_t nprobe,
+        candidates; /* chosen for the collection's recall, k = 10 */
+    char why[160];  /* what the last build since open chose, and why; or "" */
 } akin_space_info;
 
 typedef struct {
     char name[AKIN_NAME_BYTES + 1];
     uint64_t items, sequence; /* sequence: of the last change */
     uint32_t dim;
+    float recall;                          /* recall@10 that searches aim at */
     char model_name[128], model_dir[1024]; /* empty: raw vectors only */
     char fingerprint[65];                  /* hex; empty: none */
     bool model_ready; /* its model is here and of that fingerprint */
@@ -410,7 +415,7 @@ typedef struct {
     uint32_t offset; /* first skip so many; k + offset <= AKIN_QUERY_MAX_K */
     akin_filter filter;
     bool exact;      /* scan everything */
-    float recall;    /* wanted, 0: option "index.recall" */
+    float recall;    /* wanted, 0: the collection's */
     uint32_t nprobe; /* lists visited, 0: what `recall` needs */
     bool has_min_score;
     float min_score;      /* matches below are left out */
@@ -555,6 +560,34 @@ AKIN_API akin_status akin_engine_rebuild(akin_engine *engine,
                                          const char *collection,
                                          akin_progress_call *progress,
                                          void *user, akin_error *err);
+
+/* One measured setting of an approximate index, k = 10. */
+typedef struct {
+    uint32_t nprobe, candidates; /* lists visited, vectors rescored */
+    float recall, error;         /* recall@10; half its 95% interval */
+    float qps;                   /* queries a second of one thread */
+} akin_recall_point;
+
+#define AKIN_RECALL_POINTS 64
+
+typedef struct {
+    bool exact;       /* the space is searched exactly: there is no curve */
+    float target;     /* the collection's */
+    uint32_t queries; /* measured with so many */
+    uint32_t nprobe, candidates; /* what the target needs */
+    size_t npoints;              /* ascending in cost */
+    akin_recall_point points[AKIN_RECALL_POINTS];
+} akin_recall;
+
+/* Measures recall against exact search on `sample` vectors of the space itself
+ * (0: 256), or, with text, on captions as queries among pictures: words are
+ * unlike the vectors of pictures and have a curve of their own. The planner
+ * keeps what was measured. space: IMAGE or CAPTION. AKIN_UNSUPPORTED: text, and
+ * too few captions. */
+AKIN_API akin_status akin_engine_recall(
+    akin_engine *engine, const char *collection, akin_query_space space,
+    bool text, size_t sample, akin_progress_call *progress, void *user,
+    akin_recall *out, akin_error *err);
 
 /* Embeds everything again with another model and swaps when done; until then
  * queries see the old vectors. Pictures are read again from their paths. An

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,15 @@ void akin__collection_release(akin__collection *c)
     if (c && atomic_fetch_sub(&c->refs, 1) == 1) collection_free(c);
 }
 
+/* The settings of a collection are a JSON object; today: {"recall": 0.9}. */
+static float read_recall(const char *settings)
+{
+    json_t *object = json_loads(settings ? settings : "{}", 0, NULL);
+    double recall = json_number_value(json_object_get(object, "recall"));
+    json_decref(object);
+    return recall > 0 && recall <= 1 ? (float)recall : 0;
+}
+
 /* Opens what storage has under `from`; engine.lock is not needed. */
 static akin_status collection_open(akin_engine *engine,
                                    const akin_collection *from,
@@ -48,6 +58,7 @@ static akin_status collection_open(akin_engine *engine,
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->calm, NULL);
     atomic_store(&c->version, from->seq);
+    c->recall = read_recall(from->settings);
     akin_status rc = akin__view_open(engine, from, false, &c->view, err);
     if (rc) {
         collection_free(c);
@@ -358,12 +369,16 @@ static akin_status create(akin_engine *engine, const char *name,
                           const akin_collection_options *options,
                           akin__collection **out, akin_error *err)
 {
-    akin_write op = {.kind = AKIN_WRITE_CREATE,
-                     .name = akin_span_of(name),
-                     .settings = akin_span_of("{}")};
+    akin_write op = {.kind = AKIN_WRITE_CREATE, .name = akin_span_of(name)};
     akin_write_result result = {0};
     akin_collection from = {0};
 
+    char settings[64] = "{}";
+
+    if (options->recall > 0)
+        snprintf(settings, sizeof settings, "{\"recall\": %.4f}",
+                 (double)options->recall);
+    op.settings = akin_span_of(settings);
     akin_status rc = create_op(engine, options, &op, err);
     if (!rc) rc = akin_storage_write(engine->storage, &op, 1, &result, err);
     if (!rc && result.status) {
@@ -376,6 +391,14 @@ static akin_status create(akin_engine *engine, const char *name,
                                      err);
     if (!rc) rc = collection_open(engine, &from, out, err);
     akin_collection_clear(&from);
+    if (rc && result.num) { /* half made: as if it had never been */
+        akin_write drop = {.kind = AKIN_WRITE_DROP,
+                           .collection = (uint32_t)result.num};
+        akin_error error = {0};
+        if (akin_storage_write(engine->storage, &drop, 1, NULL, &error))
+            akin_log(AKIN_LOG_WARN, "collection \"%s\": %s", name,
+                     error.message);
+    }
     return rc;
 }
 
@@ -392,6 +415,8 @@ akin_status akin_engine_create(akin_engine *engine, const char *name,
     if (!rc && options->nfields > AKIN_MAX_FIELDS)
         rc = akin_fail(err, AKIN_INVALID, "expected at most %d fields, got %zu",
                        AKIN_MAX_FIELDS, options->nfields);
+    if (!rc && !(options->recall >= 0 && options->recall <= 1))
+        rc = akin_fail(err, AKIN_INVALID, "expected a recall of 0 to 1");
     for (size_t i = 0; !rc && i < options->nfields; i++)
         if ((unsigned)options->fields[i].type > AKIN_ATTRIBUTE_DATETIME)
             rc = akin_fail(err, AKIN_INVALID, "field %zu: no such type", i + 1);

@@ -45,10 +45,10 @@ static bool add_field(void *user, const char *name, akin_field_type type)
     return true;
 }
 
-static void space_info(const akin_index *index, akin_space_info *out)
+static void space_info(akin__view *view, akin_space space, akin_space_info *out)
 {
     akin_index_stats stats;
-    akin_index_get_stats(index, &stats);
+    akin_index_get_stats(view->index[space], &stats);
     out->vectors = stats.live;
     out->delta = stats.delta;
     out->tombstones = stats.tombstones;
@@ -56,6 +56,11 @@ static void space_info(const akin_index *index, akin_space_info *out)
     out->disk_bytes = stats.bytes_disk;
     out->recall = isnan(stats.recall) ? 0 : stats.recall;
     out->building = stats.building;
+    out->nprobe = stats.nprobe;
+    out->candidates = stats.candidates;
+    pthread_mutex_lock(&view->apply);
+    memcpy(out->why, view->why[space], sizeof out->why);
+    pthread_mutex_unlock(&view->apply);
     if (stats.kind == AKIN_INDEX_IVFPQ)
         snprintf(out->kind, sizeof out->kind, "IVF%u,PQ%u", stats.nlist,
                  stats.m);
@@ -94,9 +99,10 @@ static akin_status fill(akin__collection *c, akin_collection_info *out,
 
     akin__view *view = akin__view_hold(c);
     out->dim = view->dim;
+    out->recall = akin__recall_target(c, 0);
     model_info(c->engine, view, out);
-    space_info(view->index[AKIN_SPACE_IMAGE], &out->image);
-    space_info(view->index[AKIN_SPACE_CAPTION], &out->caption);
+    space_info(view, AKIN_SPACE_IMAGE, &out->image);
+    space_info(view, AKIN_SPACE_CAPTION, &out->caption);
     akin__view_release(view);
     return akin_storage_fields(storage, c->num, add_field, out, err);
 }

@@ -123,6 +123,7 @@ typedef struct {
     char *model_dir; /* NULL when raw */
     char *dir;       /* of the generations; NULL: in memory */
     akin_index *index[AKIN_SPACES];
+    char why[AKIN_SPACES][160]; /* of the last build; under apply */
     pthread_mutex_t apply; /* held while changes go from storage to index */
     _Atomic uint64_t applied[AKIN_SPACES]; /* storage seq that is in there */
 } akin__view;
@@ -133,6 +134,7 @@ typedef struct akin__collection {
     atomic_uint refs;
     uint32_t num;
     char name[AKIN_NAME_BYTES + 1];
+    float recall; /* wanted; 0: option index.recall */
 
     pthread_mutex_t lock; /* all below */
     pthread_cond_t calm;  /* writers became 0, or frozen became false */
@@ -185,6 +187,12 @@ akin_status akin__view_catch_up(akin__collection *c, akin__view *view,
  * AKIN_WRONG_MODEL. */
 akin_status akin__view_model(akin_engine *engine, const akin__view *view,
                              akin__model **out, akin_error *err);
+
+/* The recall@10 that a query of the collection aims at. */
+float akin__recall_target(const akin__collection *c, float wanted);
+/* Captions' vectors as a sample of text queries, (n, dim) for akin_free; NULL
+ * when there are too few. */
+float *akin__text_sample(akin__view *view, size_t *n);
 
 /* Writes a new generation of one space and lets storage forget what it covers.
  */

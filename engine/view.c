@@ -285,7 +285,7 @@ akin_status akin__view_model(akin_engine *engine, const akin__view *view,
 /* Captions stand for text queries when the picture index is measured: words
  * are out of distribution for picture vectors. (n, dim), NULL when there are
  * too few. */
-static float *text_sample(akin__view *view, size_t *n)
+float *akin__text_sample(akin__view *view, size_t *n)
 {
     enum { WANT = 512, ENOUGH = 64 };
     akin_index *captions = view->index[AKIN_SPACE_CAPTION];
@@ -335,16 +335,24 @@ akin_status akin__space_build(akin__collection *c, akin__view *view,
         .seed = 1,
         .progress = progress,
         .user = user};
+    akin_build_report own = {0};
     float *texts = NULL;
 
-    if (space == AKIN_SPACE_IMAGE) texts = text_sample(view, &params.n_text);
+    if (!report) report = &own;
+    if (space == AKIN_SPACE_IMAGE)
+        texts = akin__text_sample(view, &params.n_text);
     params.text_queries = texts;
     pthread_mutex_lock(&view->apply); /* all up to here has returned */
     uint64_t covered = atomic_load(&view->applied[space]);
     pthread_mutex_unlock(&view->apply);
     akin_status rc =
         akin_index_build(view->index[space], covered, &params, report, err);
-    if (!rc) rc = trim(c, view, err);
+    if (!rc) {
+        pthread_mutex_lock(&view->apply);
+        memcpy(view->why[space], report->why, sizeof view->why[space]);
+        pthread_mutex_unlock(&view->apply);
+        rc = trim(c, view, err);
+    }
     akin_free(texts);
     return rc;
 }

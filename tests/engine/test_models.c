@@ -265,6 +265,18 @@ static void indexes_are_rebuilt_from_the_store(void **state)
     assert_non_null(strstr(info.image.kind, "IVF"));
     assert_int_equal(info.image.delta, 0);
 
+    assert_true(strlen(info.image.why) > 10 && info.image.nprobe > 0);
+    akin_recall recall;
+    must(akin_engine_recall(engine, "c", AKIN_QUERY_IMAGE, false, 64, NULL, NULL,
+                            &recall, err));
+    assert_false(recall.exact);
+    assert_true(recall.npoints > 1 && recall.queries == 64);
+    assert_true(recall.points[recall.npoints - 1].recall >
+                recall.points[0].recall);
+    must(akin_engine_recall(engine, "c", AKIN_QUERY_CAPTION, false, 64, NULL,
+                            NULL, &recall, err));
+    assert_true(recall.exact && !recall.npoints);
+
     size_t removed; /* tombstones and a delta on top */
     akin_span gone[] = {akin_span_of("5"), akin_span_of("6")};
     must(akin_engine_remove(engine, "c", gone, 2, &removed, err));

@@ -390,7 +390,7 @@ static void collections_come_and_go(void **state)
     akin_field fields[] = {{"price", AKIN_ATTRIBUTE_NUMBER},
                            {"maker.city", AKIN_ATTRIBUTE_STRING}};
     akin_collection_options options = {
-        .dim = 4, .fields = fields, .nfields = 2};
+        .dim = 4, .fields = fields, .nfields = 2, .recall = 0.875f};
 
     must(akin_engine_create(engine, "zwei", &options, err));
     must(akin_engine_create(engine, "eins", &options, err));
@@ -422,6 +422,7 @@ static void collections_come_and_go(void **state)
     must(akin_engine_info(engine, "zwei", &info, err));
     assert_int_equal(info.items, 0);
     assert_string_equal(info.image.kind, "exact");
+    assert_true(info.recall == 0.875f);
 
     /* a reader beside the writer sees what is written */
     akin_engine *reader = NULL;

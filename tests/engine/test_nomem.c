@@ -1,0 +1,160 @@
+/* The nth allocation fails, for every n until nothing asks that often: a clear
+ * error or success, never a crash, never a half item, and the engine goes on. */
+#include "harness.h"
+
+static akin_engine *engine;
+static uint8_t picture[PICTURE_BYTES];
+static size_t picture_size;
+
+static akin_status put(akin_error *err)
+{
+    akin_item_input items[] = {
+        {.id = akin_span_of("p"),
+         .picture = {picture, picture_size},
+         .caption = akin_span_of("a caption"),
+         .attributes = akin_span_of("{\"n\":1}")},
+        {.id = akin_span_of("q"), .caption = akin_span_of("more words")}};
+    akin_put_result results[2];
+    akin_status rc =
+        akin_engine_put(engine, "c", items, 2,
+                        &(akin_put_options){.replace = true}, results, err);
+    for (int i = 0; i < 2 && !rc; i++)
+        if (results[i].status) {
+            snprintf(err->message, sizeof err->message, "%s",
+                     results[i].message);
+            rc = results[i].status;
+        }
+    return rc;
+}
+
+static akin_status search(akin_error *err)
+{
+    akin_query_term terms[] = {text_term("a caption"), item_term("p")};
+    akin_query query = {.terms = terms, .nterms = 2, .k = 5};
+    akin_results found;
+    query.space = AKIN_QUERY_BOTH;
+    query.filter.text = akin_span_of(".n == 1 or exists(.m)");
+    query.with_attributes = query.with_captions = query.with_vectors = true;
+    akin_status rc = akin_engine_search(engine, "c", &query, &found, err);
+    akin_results_clear(&found);
+    return rc;
+}
+
+static akin_status look(akin_error *err)
+{
+    akin_item_info item;
+    akin_collection_info info;
+    akin_ids ids;
+    akin_range range = {.limit = 5};
+    akin_status rc =
+        akin_engine_get(engine, "c", akin_span_of("p"), &item, err);
+    if (!rc) akin_item_info_clear(&item);
+    if (!rc) rc = akin_engine_info(engine, "c", &info, err);
+    if (!rc) {
+        rc = akin_engine_range(engine, "c", &range, &ids, err);
+        if (!rc) akin_ids_clear(&ids);
+    }
+    return rc;
+}
+
+static akin_status drop_and_create(akin_error *err)
+{
+    akin_status rc = akin_engine_create(
+        engine, "d", &(akin_collection_options){.dim = 3}, err);
+    if (rc == AKIN_EXISTS) fail_msg("half a collection was left");
+    if (rc) return rc;
+    for (int i = 0; i < 2; i++) { /* one allocation fails once */
+        rc = akin_engine_drop(engine, "d", err);
+        if (rc != AKIN_NOMEM) return rc;
+    }
+    return rc;
+}
+
+static void every_allocation(const char *name,
+                             akin_status (*call)(akin_error *))
+{
+    unsigned failed = 0;
+    for (uint64_t n = 1;; n++) {
+        akin_error error = {0};
+        akin_alloc_fail_at(n);
+        akin_status rc = call(&error);
+        uint64_t made = akin_alloc_fail_at(0);
+        if (rc) {
+            failed++;
+            if (rc != AKIN_NOMEM || !error.message[0])
+                print_message("%s, allocation %llu: %s: %s\n", name,
+                              (unsigned long long)n, akin_status_text(rc),
+                              error.message);
+            assert_true(error.message[0]);
+        } else if (made < n) {
+            break; /* nothing failed any more */
+        }
+        if (n > 5000) fail_msg("%s never ends", name);
+    }
+    print_message("%s: failed %u times\n", name, failed);
+    assert_true(failed > 0);
+    akin_error error = {0};
+    akin_status rc = call(&error);
+    if (rc) fail_msg("%s afterwards: %s", name, error.message);
+}
+
+static void calls_survive_failing_allocations(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    picture_size = make_picture(5, picture, sizeof picture);
+    akin_config *config;
+    must(akin_config_open(&config, err));
+    /* allocations of the maintenance thread would be counted too */
+    must(akin_config_set(config, "index.auto", "no", err));
+    must(akin_config_set(config, "query.cache", "0", err));
+    akin_engine_options options = {
+        .data_dir = dir, .model_dir = STARTER, .config = config};
+    must(akin_engine_open(&options, &engine, err));
+    must(akin_engine_create(engine, "c", NULL, err));
+    every_allocation("put", put);
+    must_be_clean(engine);
+    every_allocation("search", search);
+    every_allocation("look", look);
+    every_allocation("create and drop", drop_and_create);
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    akin_config_close(config);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+static void opening_survives_failing_allocations(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    engine = open_engine(dir, STARTER);
+    must(akin_engine_create(engine, "c", NULL, err));
+    must(put(err));
+    akin_engine_close(engine);
+    akin_engine_options options = {.data_dir = dir, .model_dir = STARTER};
+    bool opened = false;
+    for (uint64_t n = 1; !opened; n++) {
+        akin_error error = {0};
+        akin_alloc_fail_at(n);
+        akin_status rc = akin_engine_open(&options, &engine, &error);
+        opened = akin_alloc_fail_at(0) < n && !rc;
+        if (!rc && !opened) akin_engine_close(engine);
+        if (rc) assert_true(error.message[0]);
+        assert_true(n < 5000);
+    }
+    must_be_clean(engine);
+    assert_int_equal(count_items(engine, "c"), 2);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calls_survive_failing_allocations),
+        cmocka_unit_test(opening_survives_failing_allocations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
