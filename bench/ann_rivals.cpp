@@ -101,6 +101,8 @@ void faiss_truth(const uint16_t *rows16, size_t n, size_t dim,
         size_t some = std::min(block, n - first);
         faiss::IndexFlatIP flat((int64_t)dim);
         akin_float_from_half(x.data(), rows16 + first * dim, some * dim);
+        for (size_t i = 0; i < some; i++) // rounding left them not quite so
+            akin_normalize(x.data() + i * dim, dim);
         flat.add((int64_t)some, x.data());
         flat.search((int64_t)nq, queries, k, scores.data(), ids.data());
         for (size_t i = 0; i < nq * (size_t)k; i++) {

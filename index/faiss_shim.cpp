@@ -255,16 +255,15 @@ int akin__shim_add(FaissIndex *index, int64_t n, const float *x,
     });
 }
 
-// The two steps of IndexIVF::search without what it does between them: with
-// mapped lists that starts a pool of threads for each query to read ahead.
+// The second step of IndexIVF::search; the first, the choice of lists, is
+// ivf.c's. What FAISS does between them starts, with mapped lists, a pool of
+// threads for each query to read ahead.
 int akin__shim_search(const FaissIndex *index, const float *query, int nprobe,
-                      int k, const shim_filter *filter, float *scores,
-                      int64_t *rows, shim_message msg)
+                      const int64_t *lists, const float *dots, int k,
+                      const shim_filter *filter, float *scores, int64_t *rows,
+                      shim_message msg)
 {
     return guarded(msg, [&]() {
-        const faiss::IndexIVFPQ *ivf = ivfpq(index);
-        std::vector<int64_t> lists((size_t)nprobe);
-        std::vector<float> dots((size_t)nprobe);
         faiss::IndexIVFStats stats; // not the global ones: threads share those
         RowFilter selector;
         faiss::SearchParametersIVF params;
@@ -272,9 +271,17 @@ int akin__shim_search(const FaissIndex *index, const float *query, int nprobe,
         selector.f = *filter;
         params.nprobe = (size_t)nprobe;
         params.sel = filter->dead || filter->words ? &selector : nullptr;
-        ivf->quantizer->search(1, query, nprobe, dots.data(), lists.data());
-        ivf->search_preassigned(1, query, k, lists.data(), dots.data(), scores,
-                                rows, false, &params, &stats);
+        ivfpq(index)->search_preassigned(1, query, k, lists, dots, scores, rows,
+                                         false, &params, &stats);
+        return 0;
+    });
+}
+
+int akin__shim_centroids(const FaissIndex *index, float *out, shim_message msg)
+{
+    return guarded(msg, [&]() {
+        const faiss::IndexIVFPQ *ivf = ivfpq(index);
+        ivf->quantizer->reconstruct_n(0, (int64_t)ivf->nlist, out);
         return 0;
     });
 }

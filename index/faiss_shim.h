@@ -49,9 +49,14 @@ int akin__shim_copy(const FaissIndex *from, const int64_t *row_map,
 int akin__shim_add(FaissIndex *index, int64_t n, const float *x,
                    const int64_t *rows, akin_pool *pool, double *fit,
                    shim_message msg);
+/* Scans the given lists, whose centroids' inner products with the query are
+ * `dots`. */
 int akin__shim_search(const FaissIndex *index, const float *query, int nprobe,
-                      int k, const shim_filter *filter, float *scores,
-                      int64_t *rows, shim_message msg);
+                      const int64_t *lists, const float *dots, int k,
+                      const shim_filter *filter, float *scores, int64_t *rows,
+                      shim_message msg);
+/* out: (nlist, dim). */
+int akin__shim_centroids(const FaissIndex *index, float *out, shim_message msg);
 /* Reads at the file's position, the lists mapped; what is found must be an
  * IVF-PQ of these figures. */
 int akin__shim_read(FILE *file, int dim, int nlist, int m, int64_t rows,

@@ -1,8 +1,13 @@
 /* IVF-PQ through FAISS's C API, and the shim beside it where that has nothing.
- * The only C file that sees a FAISS header. */
+ * The only C file that sees a FAISS header.
+ *
+ * Lists are chosen here, by a scan of the centroids as float16 with the same
+ * kernel as the vectors: at low nprobe that scan is most of a query, and bound
+ * by memory, so that half the bytes take half the time. */
 #include "internal.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,7 +19,9 @@
 struct akin__ivf {
     FaissIndex *faiss;
     uint32_t dim, nlist;
-    int64_t rows; /* of the generation it was read with */
+    int64_t rows;        /* of the generation it was read with */
+    uint16_t *centroids; /* (nlist, dim) float16, for choosing lists; NULL until
+                            read from a file */
 };
 
 /* Sub-vectors of 8 floats from 256 dimensions on; shorter ones below, because
@@ -50,7 +57,7 @@ static akin_status ivf_new(FaissIndex *faiss, uint32_t dim, uint32_t nlist,
         faiss_Index_free(faiss);
         return akin_fail(err, AKIN_NOMEM, "out of memory");
     }
-    *ivf = (akin__ivf){faiss, dim, nlist, rows};
+    *ivf = (akin__ivf){faiss, dim, nlist, rows, NULL};
     *out = ivf;
     return AKIN_OK;
 }
@@ -116,6 +123,25 @@ akin_status akin__ivf_write(const akin__ivf *ivf, FILE *file, akin_error *err)
     return AKIN_OK;
 }
 
+static akin_status keep_centroids(akin__ivf *ivf, akin_error *err)
+{
+    char text[256] = "";
+    size_t n = (size_t)ivf->nlist * ivf->dim;
+    float *floats = akin_alloc(n * sizeof *floats);
+    akin_status rc = AKIN_OK;
+    ivf->centroids = akin_alloc(n * sizeof *ivf->centroids);
+    if (!floats || !ivf->centroids)
+        rc = akin_fail(err, AKIN_NOMEM, "out of memory for %u centroids",
+                       ivf->nlist);
+    else if (akin__shim_centroids(ivf->faiss, floats,
+                                  (shim_message){text, sizeof text}))
+        rc = faiss_failed(err, text);
+    else
+        akin_half_from_float(ivf->centroids, floats, n);
+    akin_free(floats);
+    return rc;
+}
+
 akin_status akin__ivf_read(int fd, uint64_t at, const akin__head *head,
                            akin__ivf **out, akin_error *err)
 {
@@ -137,15 +163,44 @@ akin_status akin__ivf_read(int fd, uint64_t at, const akin__head *head,
     fclose(file);
     if (rc)
         return akin_fail(err, AKIN_CORRUPT, "cannot read the lists: %s", text);
-    return ivf_new(faiss, head->ivf_dim, head->nlist, (int64_t)head->rows, out,
-                   err);
+    akin_status status = ivf_new(faiss, head->ivf_dim, head->nlist,
+                                 (int64_t)head->rows, out, err);
+    if (status) return status;
+    status = keep_centroids(*out, err);
+    if (status) {
+        akin__ivf_free(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 void akin__ivf_free(akin__ivf *ivf)
 {
     if (!ivf) return;
     faiss_Index_free(ivf->faiss);
+    akin_free(ivf->centroids);
     akin_free(ivf);
+}
+
+/* The nprobe lists whose centroids have the largest inner product with the
+ * query, best first. best: room for nprobe. */
+static void choose_lists(const akin__ivf *ivf, const float *query,
+                         uint32_t nprobe, akin_hit *best)
+{
+    akin__top top = {.hits = best, .k = nprobe, .min_cosine = -INFINITY};
+    const uint16_t *rows[AKIN__SCAN_ROWS];
+    float dots[AKIN__SCAN_ROWS];
+    for (uint32_t first = 0; first < ivf->nlist; first += AKIN__SCAN_ROWS) {
+        uint32_t n = ivf->nlist - first;
+        if (n > AKIN__SCAN_ROWS) n = AKIN__SCAN_ROWS;
+        for (uint32_t i = 0; i < n; i++)
+            rows[i] = ivf->centroids + (size_t)(first + i) * ivf->dim;
+        akin__dots(&query, 1, rows, n, ivf->dim, dots);
+        for (uint32_t i = 0; i < n; i++)
+            if (top.n < nprobe || dots[i] > best[0].cosine)
+                akin__top_push(&top, first + i, dots[i]);
+    }
+    akin__top_sort(&top);
 }
 
 akin_status akin__ivf_search(const akin__ivf *ivf, const float *query,
@@ -153,24 +208,39 @@ akin_status akin__ivf_search(const akin__ivf *ivf, const float *query,
                              const akin__filter *filter, int64_t *rows,
                              float *scores, akin_error *err)
 {
+    static const uint64_t nothing = 0;
     char text[256] = "";
     const akin_selector *selector = filter->selector;
-    static const uint64_t nothing = 0;
     shim_filter f = {filter->dead, selector ? &nothing : NULL, 0,
                      filter->labels};
+    akin_hit *best;
+    int64_t *lists;
+    float *dots;
+    int rc;
     if (selector && selector->words) {
         f.words = selector->words;
         f.n_words = selector->n_words;
     }
-    if (akin__shim_search(ivf->faiss, query,
-                          (int)(nprobe < ivf->nlist ? nprobe : ivf->nlist),
-                          (int)candidates, &f, scores, rows,
-                          (shim_message){text, sizeof text}))
-        return faiss_failed(err, text);
-    return AKIN_OK;
+    if (nprobe > ivf->nlist) nprobe = ivf->nlist;
+    best = akin_alloc(nprobe * (sizeof *best + sizeof *lists + sizeof *dots));
+    if (!best)
+        return akin_fail(err, AKIN_NOMEM, "out of memory for %u lists", nprobe);
+    lists = (int64_t *)(best + nprobe);
+    dots = (void *)(lists + nprobe);
+    choose_lists(ivf, query, nprobe, best);
+    for (uint32_t i = 0; i < nprobe; i++) {
+        lists[i] = (int64_t)best[i].label;
+        dots[i] = best[i].cosine;
+    }
+    rc = akin__shim_search(ivf->faiss, query, (int)nprobe, lists, dots,
+                           (int)candidates, &f, scores, rows,
+                           (shim_message){text, sizeof text});
+    akin_free(best);
+    return rc ? faiss_failed(err, text) : AKIN_OK;
 }
 
 size_t akin__ivf_bytes(const akin__ivf *ivf)
 {
-    return akin__shim_bytes(ivf->faiss);
+    return akin__shim_bytes(ivf->faiss) +
+           (ivf->centroids ? (size_t)ivf->nlist * ivf->dim * 2 : 0);
 }
