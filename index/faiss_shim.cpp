@@ -71,18 +71,6 @@ struct SlicedFlat : faiss::IndexFlatIP {
     }
 };
 
-struct RowFilter : faiss::IDSelector {
-    shim_filter f;
-    bool is_member(int64_t row) const override
-    {
-        if (f.dead && f.dead[row / 64] >> (row % 64) & 1) return false;
-        if (!f.words) return true;
-        uint64_t label = f.labels[row];
-        return label / 64 < f.n_words &&
-               (f.words[label / 64] >> (label % 64) & 1);
-    }
-};
-
 const faiss::IndexIVFPQ *ivfpq(const FaissIndex *index)
 {
     return static_cast<const faiss::IndexIVFPQ *>(
@@ -255,26 +243,24 @@ int akin__shim_add(FaissIndex *index, int64_t n, const float *x,
     });
 }
 
-// The second step of IndexIVF::search; the first, the choice of lists, is
-// ivf.c's. What FAISS does between them starts, with mapped lists, a pool of
-// threads for each query to read ahead.
-int akin__shim_search(const FaissIndex *index, const float *query, int nprobe,
-                      const int64_t *lists, const float *dots, int k,
-                      const shim_filter *filter, float *scores, int64_t *rows,
+int akin__shim_tables(const FaissIndex *index, const float *query, float *out,
                       shim_message msg)
 {
     return guarded(msg, [&]() {
-        faiss::IndexIVFStats stats; // not the global ones: threads share those
-        RowFilter selector;
-        faiss::SearchParametersIVF params;
         one_thread();
-        selector.f = *filter;
-        params.nprobe = (size_t)nprobe;
-        params.sel = filter->dead || filter->words ? &selector : nullptr;
-        ivfpq(index)->search_preassigned(1, query, k, lists, dots, scores, rows,
-                                         false, &params, &stats);
+        ivfpq(index)->pq.compute_inner_prod_table(query, out);
         return 0;
     });
+}
+
+size_t akin__shim_list(const FaissIndex *index, size_t list,
+                       const uint8_t **codes, const void **rows)
+{
+    // mapped lists: neither call allocates, locks or throws
+    const faiss::InvertedLists *lists = ivfpq(index)->invlists;
+    *codes = lists->get_codes(list);
+    *rows = lists->get_ids(list);
+    return lists->list_size(list);
 }
 
 int akin__shim_centroids(const FaissIndex *index, float *out, shim_message msg)

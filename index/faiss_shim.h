@@ -1,5 +1,5 @@
-/* What the C API of FAISS 1.7.3 lacks, in its style: search with parameters of
- * the call, training knobs, codes copied between indexes. Included by ivf.c and
+/* What the C API of FAISS 1.7.3 lacks, in its style: the parts of a search,
+ * training knobs, codes copied between indexes. Included by ivf.c and
  * faiss_shim.cpp only. Functions return 0, or -1 with a message. */
 #ifndef AKIN_FAISS_SHIM_H
 #define AKIN_FAISS_SHIM_H
@@ -21,14 +21,6 @@ typedef struct {
     size_t size;
 } shim_message;
 
-/* Rows a search may return: not in `dead`, and their label in `words`. */
-typedef struct {
-    const uint64_t *dead;  /* bitmap over rows; NULL: none */
-    const uint64_t *words; /* bitmap over labels; NULL: all */
-    size_t n_words;
-    const uint64_t *labels; /* of the rows */
-} shim_filter;
-
 typedef struct {
     int dim, nlist, m;
     int iterations;
@@ -49,14 +41,15 @@ int akin__shim_copy(const FaissIndex *from, const int64_t *row_map,
 int akin__shim_add(FaissIndex *index, int64_t n, const float *x,
                    const int64_t *rows, akin_pool *pool, double *fit,
                    shim_message msg);
-/* Scans the given lists, whose centroids' inner products with the query are
- * `dots`. */
-int akin__shim_search(const FaissIndex *index, const float *query, int nprobe,
-                      const int64_t *lists, const float *dots, int k,
-                      const shim_filter *filter, float *scores, int64_t *rows,
-                      shim_message msg);
 /* out: (nlist, dim). */
 int akin__shim_centroids(const FaissIndex *index, float *out, shim_message msg);
+/* Inner products of a query with every PQ centroid. out: (m, 256). */
+int akin__shim_tables(const FaissIndex *index, const float *query, float *out,
+                      shim_message msg);
+/* A list of an index that was read: its PQ codes, (n, m), and rows, n int64 at
+ * any address. Returns n. Does not fail. */
+size_t akin__shim_list(const FaissIndex *index, size_t list,
+                       const uint8_t **codes, const void **rows);
 /* Reads at the file's position, the lists mapped; what is found must be an
  * IVF-PQ of these figures. */
 int akin__shim_read(FILE *file, int dim, int nlist, int m, int64_t rows,

@@ -300,12 +300,11 @@ akin_status akin__ivf_write(const akin__ivf *ivf, FILE *file, akin_error *err);
 akin_status akin__ivf_read(int fd, uint64_t at, const akin__head *head,
                            akin__ivf **out, akin_error *err);
 void akin__ivf_free(akin__ivf *ivf);
-/* The rows that look best, best first, -1 where there are no more.
- * query: (ivf dim). rows, scores: (candidates). */
+/* The rows that look best, by score, into a heap whose labels are rows.
+ * query: (ivf dim). */
 akin_status akin__ivf_search(const akin__ivf *ivf, const float *query,
-                             uint32_t nprobe, uint32_t candidates,
-                             const akin__filter *filter, int64_t *rows,
-                             float *scores, akin_error *err);
+                             uint32_t nprobe, const akin__filter *filter,
+                             akin__top *top, akin_error *err);
 size_t akin__ivf_bytes(const akin__ivf *ivf); /* anonymous memory */
 
 /* ---- index.c, write.c ------------------------------------------------------------------ */

@@ -168,9 +168,8 @@ void akin__scan_delta(akin__scan *scan, const akin__view *view,
 
 /* Scratch of one search. */
 typedef struct {
-    float *query; /* (ivf dim), padded with zeros */
-    int64_t *rows;
-    float *scores;
+    float *query;   /* (ivf dim), padded with zeros */
+    akin_hit *rows; /* (candidates) */
 } scratch;
 
 static akin_status scratch_init(scratch *s, const akin__gen *gen,
@@ -178,8 +177,7 @@ static akin_status scratch_init(scratch *s, const akin__gen *gen,
 {
     s->query = akin_calloc(gen->head.ivf_dim, sizeof *s->query);
     s->rows = akin_calloc(candidates, sizeof *s->rows);
-    s->scores = akin_calloc(candidates, sizeof *s->scores);
-    if (s->query && s->rows && s->scores) return AKIN_OK;
+    if (s->query && s->rows) return AKIN_OK;
     return akin_fail(err, AKIN_NOMEM, "out of memory for %u candidates",
                      candidates);
 }
@@ -188,7 +186,6 @@ static void scratch_clear(scratch *s)
 {
     akin_free(s->query);
     akin_free(s->rows);
-    akin_free(s->scores);
 }
 
 /* One query through the lists, into its heap. False in *enough: fewer rows came
@@ -200,14 +197,16 @@ static akin_status search_lists(const akin__view *view, const akin__plan *plan,
     const akin__gen *gen = view->gen;
     akin__filter filter = {view->dead ? view->dead->words : NULL, selector,
                            gen->labels};
+    akin__top best = {
+        .hits = s->rows, .k = plan->candidates, .min_cosine = -INFINITY};
     uint64_t live = gen->head.rows - (view->dead ? view->dead->count : 0);
     akin_status rc;
     memcpy(s->query, one->queries[0], one->dim * sizeof(float));
-    rc = akin__ivf_search(gen->ivf, s->query, plan->nprobe, plan->candidates,
-                          &filter, s->rows, s->scores, err);
+    rc =
+        akin__ivf_search(gen->ivf, s->query, plan->nprobe, &filter, &best, err);
     if (rc) return rc;
-    for (uint32_t i = 0; i < plan->candidates && s->rows[i] >= 0; i++) {
-        uint64_t row = (uint64_t)s->rows[i];
+    for (uint32_t i = 0; i < best.n; i++) {
+        uint64_t row = s->rows[i].label;
         akin__prefetch_row(gen->vectors + row * one->dim, one->dim);
         akin__scan_add(one, gen->labels[row], gen->vectors + row * one->dim,
                        gen->norms[row]);
