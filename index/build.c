@@ -395,11 +395,18 @@ static akin_status measure(build *b, akin_error *err)
         memcpy(b->head.curves, b->view.curves->by, sizeof b->head.curves);
     } else {
         b->head.measured_on = b->head.rows;
-        rc = akin__curve_of_items(&view, p->seed + 2, 0, b->pool, p->progress,
-                                  p->user, item, err);
+        rc = akin__curve_of_items(&view, p->seed + 2, 0, 1, b->pool,
+                                  p->progress, p->user, item, err);
+        for (unsigned i = 0; !rc && i < 2; i++) {
+            unsigned filter = i ? 64 : 8;
+            if (b->head.rows / filter < 500) break; /* scanned exactly */
+            rc = akin__curve_of_items(&view, p->seed + 3, 128, filter, b->pool,
+                                      p->progress, p->user,
+                                      &b->head.curves[AKIN__FILTERED + i], err);
+        }
     }
     if (!rc && p->text_queries && p->n_text && !text->n_points)
-        rc = akin__curve_measure(&view, p->text_queries, NULL, p->n_text,
+        rc = akin__curve_measure(&view, p->text_queries, NULL, p->n_text, NULL,
                                  b->pool, p->progress, p->user, text, err);
     b->report->measure_seconds = seconds_since(start);
     return rc;

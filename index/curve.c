@@ -47,6 +47,8 @@ typedef struct {
     const akin__view *view;
     const float *queries; /* (nq, dim) */
     const uint64_t *self; /* (nq) left out of the answers; NULL: none */
+    const akin_selector *selector; /* NULL: all rows */
+    double share;                  /* of the rows that it leaves */
     size_t nq, dim;
     uint32_t k;      /* neighbours that count */
     akin_hit *truth; /* (nq, k + 1) */
@@ -95,7 +97,7 @@ static void truth_part(void *arg, size_t part)
     size_t first = part * AKIN__SCAN_QUERIES;
     akin__scan scan;
     scan_init(m, first, m->truth + first * (m->k + 1), tops, &scan);
-    akin__scan_generation(&scan, m->view, NULL);
+    akin__scan_generation(&scan, m->view, m->selector);
     for (size_t i = 0; i < scan.nq; i++) {
         akin__top_sort(&tops[i]);
         m->found[first + i] =
@@ -149,7 +151,7 @@ static void point_part(void *arg, size_t part)
     akin__scan scan;
     bool exact;
     scan_init(m, first, hits, tops, &scan);
-    if (akin__search_ivf(m->view, &m->plan, NULL, &scan, &exact, &err)) {
+    if (akin__search_ivf(m->view, &m->plan, m->selector, &scan, &exact, &err)) {
         if (!atomic_exchange(&m->failed, true)) m->why = err;
         return;
     }
@@ -181,8 +183,14 @@ static akin_status measure_point(measure *m, akin_curve_point *point,
     return AKIN_OK;
 }
 
+static double cost_of(const measure *m, const akin_curve_point *p)
+{
+    return akin__ivf_cost(&m->view->gen->head, p->nprobe, p->candidates,
+                          m->share, m->selector);
+}
+
 /* Keeps the points that no cheaper one beats, cheapest first. */
-static void keep_best(const akin__head *head, akin_curve *curve)
+static void keep_best(const measure *m, akin_curve *curve)
 {
     akin_curve_point *p = curve->points;
     uint32_t kept = 0;
@@ -190,11 +198,7 @@ static void keep_best(const akin__head *head, akin_curve *curve)
     for (uint32_t i = 1; i < curve->n_points; i++) {
         akin_curve_point x = p[i];
         uint32_t j = i;
-        for (; j > 0 &&
-               akin__ivf_cost(head, p[j - 1].nprobe, p[j - 1].candidates, 1,
-                              false) >
-                   akin__ivf_cost(head, x.nprobe, x.candidates, 1, false);
-             j--)
+        for (; j > 0 && cost_of(m, &p[j - 1]) > cost_of(m, &x); j--)
             p[j] = p[j - 1];
         p[j] = x;
     }
@@ -213,7 +217,7 @@ static akin_status measure_grid(measure *m, akin_curve *curve,
                                 akin_error *err)
 {
     const akin__head *head = &m->view->gen->head;
-    double exact = akin__exact_cost((double)head->rows, head->dim);
+    double exact = akin__exact_cost(m->share * (double)head->rows, head->dim);
     float best = 0;
     for (uint32_t nprobe = 1; nprobe <= head->nlist; nprobe *= 2) {
         float before = best, here = 0;
@@ -234,7 +238,8 @@ static akin_status measure_grid(measure *m, akin_curve *curve,
         }
         if (here > best) best = here;
         if (best > 0.9995f || (nprobe >= 16 && best < before + 0.0005f)) break;
-        if (akin__ivf_cost(head, 2 * nprobe, 10 * CURVE_K, 1, false) > exact)
+        if (cost_of(m, &(akin_curve_point){.nprobe = 2 * nprobe,
+                                           .candidates = 10 * CURVE_K}) > exact)
             break;
     }
     return AKIN_OK;
@@ -242,20 +247,24 @@ static akin_status measure_grid(measure *m, akin_curve *curve,
 
 akin_status akin__curve_measure(const akin__view *view, const float *queries,
                                 const uint64_t *self, size_t nq,
-                                akin_pool *pool, akin_build_progress *progress,
-                                void *user, akin_curve *out, akin_error *err)
+                                const akin_selector *selector, akin_pool *pool,
+                                akin_build_progress *progress, void *user,
+                                akin_curve *out, akin_error *err)
 {
     measure m = {.view = view, .queries = queries, .self = self, .nq = nq};
     akin_status rc;
     memset(out, 0, sizeof *out);
     m.dim = view->gen->head.dim;
     m.pool = pool;
+    m.selector = selector;
+    m.share =
+        selector ? (double)selector->count / (double)view->gen->head.rows : 1;
     m.k = CURVE_K;
     if (!nq || !view->gen->head.rows) return AKIN_OK;
     out->n_queries = (uint32_t)nq;
     rc = find_truth(&m, err);
     if (!rc) rc = measure_grid(&m, out, progress, user, err);
-    if (!rc) keep_best(&view->gen->head, out);
+    if (!rc) keep_best(&m, out);
     akin_free(m.truth);
     akin_free(m.found);
     akin_free(m.recalls);
@@ -263,26 +272,44 @@ akin_status akin__curve_measure(const akin__view *view, const float *queries,
     return rc;
 }
 
+/* One label in `filter`, at random. */
+static akin_status random_filter(const akin__gen *gen, unsigned filter,
+                                 akin_selector *selector, akin_error *err)
+{
+    akin_status rc =
+        akin_selector_init(selector, gen->labels[gen->head.rows - 1], err);
+    for (uint64_t row = 0; !rc && row < gen->head.rows; row++) {
+        uint64_t state = gen->labels[row];
+        if (akin__random(&state) % filter == 0)
+            rc = akin_selector_set(selector, gen->labels[row], err);
+    }
+    return rc;
+}
+
 akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
-                                 size_t sample, akin_pool *pool,
-                                 akin_build_progress *progress, void *user,
-                                 akin_curve *out, akin_error *err)
+                                 size_t sample, unsigned filter,
+                                 akin_pool *pool, akin_build_progress *progress,
+                                 void *user, akin_curve *out, akin_error *err)
 {
     size_t n = sample ? sample : 256, dim = view->gen->head.dim;
     uint64_t *labels = akin_calloc(n, sizeof *labels);
     const uint16_t **vectors = akin_calloc(n, sizeof *vectors);
     float *queries = akin_calloc(n * dim, sizeof *queries);
+    akin_selector selector = {0};
     akin_status rc = AKIN_OK;
-    if (!labels || !vectors || !queries) {
+    if (!labels || !vectors || !queries)
         rc = akin_fail(err, AKIN_NOMEM, "out of memory for %zu queries", n);
-        goto done;
-    }
+    else if (filter > 1)
+        rc = random_filter(view->gen, filter, &selector, err);
+    if (rc) goto done;
     n = akin__sample(view, seed, n, labels, vectors);
     for (size_t i = 0; i < n; i++)
         akin_float_from_half(queries + i * dim, vectors[i], dim);
-    rc = akin__curve_measure(view, queries, labels, n, pool, progress, user,
-                             out, err);
+    rc = akin__curve_measure(view, queries, labels, n,
+                             filter > 1 ? &selector : NULL, pool, progress,
+                             user, out, err);
 done:
+    akin_selector_clear(&selector);
     akin_free(labels);
     akin_free(vectors);
     akin_free(queries);
@@ -328,10 +355,10 @@ akin_status akin_index_measure(akin_index *index, akin_query_kind kind,
     if (!view.gen || !view.gen->ivf)
         rc = akin_fail(err, AKIN_UNTRAINED, "this space is searched exactly");
     else if (queries)
-        rc = akin__curve_measure(&view, queries, NULL, n_queries, pool,
+        rc = akin__curve_measure(&view, queries, NULL, n_queries, NULL, pool,
                                  progress, user, out, err);
     else
-        rc = akin__curve_of_items(&view, seed, sample, pool, progress, user,
+        rc = akin__curve_of_items(&view, seed, sample, 1, pool, progress, user,
                                   out, err);
     if (!rc) rc = use_curve(index, &view, kind, out, err);
 done:

@@ -180,10 +180,15 @@ static inline const void *akin__at(const uint8_t *data, uint64_t at)
 
 typedef struct akin__ivf akin__ivf;
 
+/* Curves: by akin_query_kind, then of items under random filters that leave
+ * 1/8 and 1/64 of the rows. */
+#define AKIN__CURVES   4
+#define AKIN__FILTERED 2
+
 /* The first bytes of the file; the rest of AKIN__HEAD_BYTES is zero. Numbers
  * are in the machine's order: the magic read backwards refuses another's. */
 #define AKIN__MAGIC      0x315844494e494b41ull /* "AKINIDX1" */
-#define AKIN__VERSION    2u
+#define AKIN__VERSION    3u
 #define AKIN__HEAD_BYTES 8192u
 #define AKIN__PAGE       4096u
 #define AKIN__BLOCK      ((uint64_t)4 << 20) /* bytes under one digest */
@@ -201,7 +206,7 @@ typedef struct {
     /* sections, each at a multiple of AKIN__PAGE */
     uint64_t labels_at, norms_at, vectors_at, ivf_at, ivf_bytes;
     uint64_t digests_at, size; /* of the file */
-    akin_curve curves[2];      /* by akin_query_kind */
+    akin_curve curves[AKIN__CURVES];
     uint8_t digests_digest[AKIN_SHA256_BYTES];
     uint8_t digest[AKIN_SHA256_BYTES]; /* of all before it */
 } akin__head;
@@ -301,10 +306,12 @@ akin_status akin__ivf_read(int fd, uint64_t at, const akin__head *head,
                            akin__ivf **out, akin_error *err);
 void akin__ivf_free(akin__ivf *ivf);
 /* The rows that look best, by score, into a heap whose labels are rows.
- * query: (ivf dim). */
+ * query: (ivf dim). nprobe lists, and more, up to four times as many, until
+ * `least` rows have passed the filter. */
 akin_status akin__ivf_search(const akin__ivf *ivf, const float *query,
-                             uint32_t nprobe, const akin__filter *filter,
-                             akin__top *top, akin_error *err);
+                             uint32_t nprobe, uint64_t least,
+                             const akin__filter *filter, akin__top *top,
+                             akin_error *err);
 size_t akin__ivf_bytes(const akin__ivf *ivf); /* anonymous memory */
 
 /* ---- index.c, write.c ------------------------------------------------------------------ */
@@ -319,7 +326,7 @@ typedef struct {
 /* Recall curves in use: the generation's, or measured since. */
 typedef struct {
     atomic_uint refs;
-    akin_curve by[2];
+    akin_curve by[AKIN__CURVES];
 } akin__curves;
 
 typedef struct {
@@ -388,7 +395,8 @@ static inline bool akin__delta_visible(const akin__view *view, size_t row)
 typedef struct {
     bool exact;
     uint32_t nprobe, candidates;
-    float recall; /* measured there; NaN: unknown */
+    uint64_t least; /* survivors to score; 0: as many as there are */
+    float recall;   /* measured there; NaN: unknown */
 } akin__plan;
 
 /* How to search the view's generation. params->recall is set. */
@@ -422,13 +430,15 @@ size_t akin__sample(const akin__view *view, uint64_t seed, size_t n,
  * queries: (nq, dim); self: (nq) label to leave out of each answer, or NULL. */
 akin_status akin__curve_measure(const akin__view *view, const float *queries,
                                 const uint64_t *self, size_t nq,
-                                akin_pool *pool, akin_build_progress *progress,
-                                void *user, akin_curve *out, akin_error *err);
-/* The same on `sample` (0: 256) of the view's own rows. */
+                                const akin_selector *selector, akin_pool *pool,
+                                akin_build_progress *progress, void *user,
+                                akin_curve *out, akin_error *err);
+/* The same on `sample` (0: 256) of the view's own rows. filter: one label in
+ * this many passes; 1: all. */
 akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
-                                 size_t sample, akin_pool *pool,
-                                 akin_build_progress *progress, void *user,
-                                 akin_curve *out, akin_error *err);
+                                 size_t sample, unsigned filter,
+                                 akin_pool *pool, akin_build_progress *progress,
+                                 void *user, akin_curve *out, akin_error *err);
 /* The cheapest settings that reach `recall` at k; false: only exact does. */
 bool akin__curve_pick(const akin_curve *curve, float recall, uint32_t k,
                       uint32_t nlist, akin__plan *plan);

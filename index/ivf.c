@@ -239,38 +239,48 @@ static inline bool passes(const akin__filter *filter, uint64_t row)
            akin_selector_has(filter->selector, filter->labels[row]);
 }
 
-static void scan_list(const akin__ivf *ivf, size_t list, const float *tables,
-                      float base, const akin__filter *filter, akin__top *top)
+static uint64_t scan_list(const akin__ivf *ivf, size_t list,
+                          const float *tables, float base,
+                          const akin__filter *filter, akin__top *top)
 {
     const uint8_t *codes;
     const void *rows;
     size_t n = akin__shim_list(ivf->faiss, list, &codes, &rows);
     bool all = !filter->dead && !filter->selector;
+    uint64_t passed = 0;
     for (size_t i = 0; i < n; i++) {
         int64_t row; /* mapped lists lie at any address */
         memcpy(&row, (const uint8_t *)rows + i * sizeof row, sizeof row);
         if (row < 0 || row >= ivf->rows) continue;
         if (!all && !passes(filter, (uint64_t)row)) continue;
+        passed++;
         float score = score_code(tables, codes + i * ivf->m, ivf->m, base);
         if (top->n < top->k || score > top->hits[0].cosine)
             akin__top_push(top, (uint64_t)row, score);
     }
+    return passed;
 }
 
 akin_status akin__ivf_search(const akin__ivf *ivf, const float *query,
-                             uint32_t nprobe, const akin__filter *filter,
-                             akin__top *top, akin_error *err)
+                             uint32_t nprobe, uint64_t least,
+                             const akin__filter *filter, akin__top *top,
+                             akin_error *err)
 {
     char text[256] = "";
     size_t entries = (size_t)ivf->m * 256;
+    uint64_t passed = 0;
+    uint32_t most;
     akin_hit *lists;
     float *tables;
     akin_status rc = AKIN_OK;
     if (nprobe > ivf->nlist) nprobe = ivf->nlist;
+    most = least && nprobe < ivf->nlist / 4 ? 4 * nprobe
+           : least                          ? ivf->nlist
+                                            : nprobe;
     tables = akin_alloc(entries * sizeof *tables);
-    lists = akin_alloc(nprobe * sizeof *lists);
+    lists = akin_alloc(most * sizeof *lists);
     if (!tables || !lists) {
-        rc = akin_fail(err, AKIN_NOMEM, "out of memory for %u lists", nprobe);
+        rc = akin_fail(err, AKIN_NOMEM, "out of memory for %u lists", most);
         goto done;
     }
     if (akin__shim_tables(ivf->faiss, query, tables,
@@ -278,10 +288,10 @@ akin_status akin__ivf_search(const akin__ivf *ivf, const float *query,
         rc = faiss_failed(err, text);
         goto done;
     }
-    choose_lists(ivf, query, nprobe, lists);
-    for (uint32_t i = 0; i < nprobe; i++)
-        scan_list(ivf, (size_t)lists[i].label, tables, lists[i].cosine, filter,
-                  top);
+    choose_lists(ivf, query, most, lists);
+    for (uint32_t i = 0; i < nprobe || (i < most && passed < least); i++)
+        passed += scan_list(ivf, (size_t)lists[i].label, tables,
+                            lists[i].cosine, filter, top);
 done:
     akin_free(tables);
     akin_free(lists);

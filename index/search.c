@@ -43,6 +43,7 @@ double akin__ivf_cost(const akin__head *head, uint32_t nprobe,
            candidates * (60 + 0.3 * head->dim);
 }
 
+/* Settings for all rows. */
 static bool pick(const akin__view *view, const akin_search_params *params,
                  akin__plan *plan)
 {
@@ -58,13 +59,50 @@ static bool pick(const akin__view *view, const akin_search_params *params,
                             plan);
 }
 
-/* Under a filter the neighbours lie in lists further off than those that the
- * curve was measured on, the more so where lists are short. Survivors to look
- * at, at least: 18 k for recall 0.95, 40 k for 0.99 (6,000 items in lists of
- * 20; at a million the curve's own nprobe asks for more). */
-static double least_looked(const akin_search_params *params)
+/* Settings for the share of the rows that pass a filter. The neighbours among
+ * few survivors lie in lists further off; how far was measured at 1/8 and 1/64,
+ * and is interpolated between, in the logarithm. That errs a little, so that a
+ * quarter of the loss allowed is kept back, and 20 k survivors are looked at,
+ * which matters where lists are short. On texts the filter is taken to weigh as
+ * on items. */
+static bool pick_filtered(const akin__view *view,
+                          const akin_search_params *params, double share,
+                          akin__plan *plan)
 {
-    return 4 * params->k / sqrt(fmax(1 - params->recall, 0.001));
+    const akin__head *head = &view->gen->head;
+    const akin_curve *filtered = &view->curves->by[AKIN__FILTERED];
+    akin_search_params as_item = *params;
+    akin__plan near, far, item;
+    double nprobe, level = 1, rows = (double)head->rows;
+    double recall = 0.25 + 0.75 * (double)params->recall;
+    as_item.kind = AKIN_QUERY_ITEM;
+    if (!pick(view, params, plan) || !pick(view, &as_item, &item)) return false;
+    near = item;
+    if (share < 1. / 8 && filtered->n_points) {
+        if (!akin__curve_pick(filtered++, (float)recall, params->k, head->nlist,
+                              &near))
+            return false;
+        level = 1. / 8;
+    }
+    if (filtered->n_points) {
+        double t = log(level / share) / log(8);
+        if (!akin__curve_pick(filtered, (float)recall, params->k, head->nlist,
+                              &far))
+            return false;
+        nprobe = near.nprobe * pow((double)far.nprobe / near.nprobe, t);
+    } else {
+        far = near;
+        nprobe = near.nprobe * level / share;
+    }
+    nprobe *= fmax(1, (double)plan->nprobe / item.nprobe);
+    nprobe = fmax(nprobe, 20. * params->k * head->nlist / (rows * share));
+    plan->nprobe = nprobe < head->nlist ? (uint32_t)ceil(nprobe) : head->nlist;
+    if (near.candidates > plan->candidates) plan->candidates = near.candidates;
+    if (far.candidates > plan->candidates) plan->candidates = far.candidates;
+    /* where the filter leaves out just the lists near the query, look on */
+    plan->least =
+        (uint64_t)(0.5 * share * plan->nprobe * rows / head->nlist) + 1;
+    return true;
 }
 
 void akin__plan_for(const akin__view *view, const akin_search_params *params,
@@ -72,11 +110,11 @@ void akin__plan_for(const akin__view *view, const akin_search_params *params,
 {
     const akin__head *head = &view->gen->head;
     const akin__plan exact = {.exact = true, .recall = 1};
-    double share, nprobe, rows = (double)head->rows;
+    double share = 1, rows = (double)head->rows;
+    bool filtered;
     *plan = exact;
     if (!view->gen->ivf || params->exact) return;
-    if (params->nprobe) {
-        /* settings that the caller names are his to choose */
+    if (params->nprobe) { /* settings that the caller names are his to choose */
         plan->exact = false;
         plan->recall = NAN;
         plan->nprobe =
@@ -84,20 +122,21 @@ void akin__plan_for(const akin__view *view, const akin_search_params *params,
         plan->candidates =
             params->candidates ? params->candidates : 20 * params->k;
     } else {
-        if (params->recall >= 1 || !pick(view, params, plan)) return;
+        if (params->selector) share = selectivity(view, params->selector);
+        if (view->dead) share *= 1 - (double)view->dead->count / rows;
+        share = fmax(share, 1 / rows);
+        filtered = share < 0.9;
+        if (params->recall >= 1) return;
+        if (!(filtered ? pick_filtered(view, params, share, plan)
+                       : pick(view, params, plan))) {
+            *plan = exact;
+            return;
+        }
         plan->exact = false;
         if (params->candidates) plan->candidates = params->candidates;
-        share = 1 - (view->dead ? (double)view->dead->count / rows : 0);
-        nprobe = plan->nprobe;
-        if (params->selector) {
-            share *= selectivity(view, params->selector);
-            nprobe = fmax(nprobe, least_looked(params) * head->nlist / rows);
-        }
-        nprobe = ceil(nprobe / fmax(share, 1 / rows));
-        plan->nprobe = nprobe < head->nlist ? (uint32_t)nprobe : head->nlist;
         if (akin__exact_cost(rows * share, head->dim) <
             akin__ivf_cost(head, plan->nprobe, plan->candidates, share,
-                           params->selector))
+                           filtered))
             *plan = exact;
     }
     if (plan->candidates < params->k) plan->candidates = params->k;
@@ -202,8 +241,8 @@ static akin_status search_lists(const akin__view *view, const akin__plan *plan,
     uint64_t live = gen->head.rows - (view->dead ? view->dead->count : 0);
     akin_status rc;
     memcpy(s->query, one->queries[0], one->dim * sizeof(float));
-    rc =
-        akin__ivf_search(gen->ivf, s->query, plan->nprobe, &filter, &best, err);
+    rc = akin__ivf_search(gen->ivf, s->query, plan->nprobe, plan->least,
+                          &filter, &best, err);
     if (rc) return rc;
     for (uint32_t i = 0; i < best.n; i++) {
         uint64_t row = s->rows[i].label;
