@@ -181,11 +181,7 @@ static akin_status open_engine(akin_link *link, const char *dir,
         engine.read_only = true; /* somebody is adding: reading is fine */
         rc = akin_engine_open(&engine, &link->engine, err);
     }
-    if (rc == AKIN_BUSY)
-        akin_fail_prefix(err, rc,
-                         "cannot write to %s, and no server listens on its "
-                         "akin.sock (try --connect HOST:PORT)",
-                         dir);
+    if (rc == AKIN_BUSY) akin_fail_prefix(err, rc, "cannot write");
     return rc;
 }
 

@@ -2,7 +2,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "cli.h"
 #include "http.h"
@@ -38,6 +40,34 @@ static akin_status check_bind(akin_cli *cli, const char *address,
                      address);
 }
 
+/* Where the command line looks for us. The kernel has room for 107 bytes. */
+static void default_socket(texts *t)
+{
+    struct sockaddr_un at;
+    snprintf(t->unix_path, sizeof t->unix_path, "%.4080s/akin.sock", t->data);
+    if (strlen(t->unix_path) < sizeof at.sun_path) return;
+    akin_log(AKIN_LOG_WARN,
+             "no Unix socket: %s is too long a path for one; name another "
+             "with --unix",
+             t->unix_path);
+    t->unix_path[0] = 0;
+}
+
+/* As many files as the connections may need, if the system lets us. */
+static void raise_file_limit(const akin_cli *cli)
+{
+    struct rlimit limit;
+    rlim_t want = akin_config_uint(cli->config, "max-clients") +
+                  akin_config_uint(cli->config, "http.connections") + 256;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= want) return;
+    limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < want)
+        akin_log(AKIN_LOG_WARN,
+                 "only %llu files may be open; connections "
+                 "beyond that will be refused",
+                 (unsigned long long)limit.rlim_cur);
+}
+
 static void read_options(akin_cli *cli, texts *t, akin_server_options *o)
 {
     const akin_config *c = cli->config;
@@ -45,9 +75,7 @@ static void read_options(akin_cli *cli, texts *t, akin_server_options *o)
     akin_config_text(c, "bind", t->bind, sizeof t->bind);
     akin_config_text(c, "unix", t->unix_path, sizeof t->unix_path);
     akin_config_text(c, "log-level", t->level, sizeof t->level);
-    if (!*t->unix_path) /* where the command line looks for us */
-        snprintf(t->unix_path, sizeof t->unix_path, "%.4080s/akin.sock",
-                 t->data);
+    if (!*t->unix_path) default_socket(t);
     *o = (akin_server_options){
         .bind = t->bind,
         .port = (uint16_t)akin_config_uint(c, "port"),
@@ -92,7 +120,7 @@ static void announce(const akin_cli *cli, const texts *t, uint16_t port,
         fprintf(stderr, "  http://%s%s%s:%u/ in a browser\n",
                 strchr(t->bind, ':') ? "[" : "", t->bind,
                 strchr(t->bind, ':') ? "]" : "", akin_http_port(http));
-    fprintf(stderr, "  redis-cli -s %s\n", t->unix_path);
+    if (*t->unix_path) fprintf(stderr, "  redis-cli -s %s\n", t->unix_path);
     fprintf(stderr, "Ctrl-C ends it\n");
 }
 
@@ -110,6 +138,7 @@ int akin_cli_serve(akin_cli *cli)
     if (!t) return akin_cli_fail(AKIN_EXIT_CANNOT, "no memory");
     read_options(cli, t, &options);
     set_log_level(t->level);
+    raise_file_limit(cli);
     rc = akin_cli_default_model(cli->config, &err);
     if (rc) goto done;
     akin_engine_options engine_options = {.data_dir = t->data,

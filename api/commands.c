@@ -140,6 +140,14 @@ const akin_command *akin_command_find(akin_span name)
     return NULL;
 }
 
+bool akin_command_is_slow(const akin_command *row, size_t argc,
+                          const akin_span *argv)
+{
+    if (row->run == akin_cmd_job) /* only waiting takes long */
+        return argc > 1 && akin_span_is(argv[1], "WAIT");
+    return row->flags & SLOW;
+}
+
 akin_status akin_service_init(akin_service *service, akin_engine *engine,
                               akin_config *config, akin_error *err)
 {

@@ -94,6 +94,10 @@ const akin_command *akin_commands(size_t *n);
 /* NULL when there is none of that name; case does not matter. */
 const akin_command *akin_command_find(akin_span name);
 
+/* Whether this request belongs on the pool for what may take minutes. */
+bool akin_command_is_slow(const akin_command *row, size_t argc,
+                          const akin_span *argv);
+
 /* Runs one request and appends its reply: finds the row, checks password and
  * arity, counts. Exactly one reply is appended, whatever happens. */
 void akin_dispatch(akin_call *call);

@@ -10,7 +10,8 @@
 #define QUEUED_BYTES    (8u << 20)  /* as well; many pictures */
 #define SCARCE_BYTES    (64u << 10) /* the same, when memory is scarce */
 #define FLUSH_BYTES     65536
-#define GUEST_ARGS      16 /* of a client that has not logged in */
+#define REPLY_BYTES     (512u << 20) /* of one hand-off; more is refused */
+#define GUEST_ARGS      16           /* of a client that has not logged in */
 #define GUEST_BYTES     16384
 
 /* Some requests on their way to a worker and back. */
@@ -229,6 +230,11 @@ static const akin_command *row_of(const akin_request *r)
     return akin_command_find(r->argv[0]);
 }
 
+static bool is_slow(const akin_command *row, const akin_request *r)
+{
+    return row && akin_command_is_slow(row, r->argc, r->argv);
+}
+
 /* What CLIENT LIST shows. */
 static void note_command(akin__client *c, const akin_request *r)
 {
@@ -246,14 +252,15 @@ static void start_batch(akin__client *c)
         return;
     }
     b->client = c;
+    b->reply.out.limit = REPLY_BYTES;
     b->task.run = run_batch;
     b->task.done = batch_done;
     const akin_command *row = row_of(c->first);
-    bool slow = row && (row->flags & AKIN_CMD_SLOW);
+    bool slow = is_slow(row, c->first);
     akin_request **tail = &b->requests;
     for (unsigned n = 0; n < (slow ? 1u : BATCH_REQUESTS) && c->first; n++) {
         row = n ? row_of(c->first) : row;
-        if (n && (runs_on_loop(row, c) || (row->flags & AKIN_CMD_SLOW))) break;
+        if (n && (runs_on_loop(row, c) || is_slow(row, c->first))) break;
         *tail = take_first(c);
         tail = &(*tail)->next;
     }
