@@ -16,6 +16,7 @@
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -72,6 +73,7 @@ static inline pid_t spawn(const served *s, const char *const *argv,
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid) return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nothing behind */
     int null = open("/dev/null", O_RDONLY);
     int to = open(out ? out : "/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0600);
     int log = open(s->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
