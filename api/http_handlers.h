@@ -18,6 +18,7 @@ akin_http_handler akin__http_query_points, akin__http_query_batch,
     akin__http_search_points, akin__http_search_batch; /* http_query.c */
 akin_http_handler akin__http_groups;                   /* http_groups.c */
 akin_http_handler akin__http_scroll, akin__http_count; /* http_scroll.c */
+akin_http_handler akin__http_facet, akin__http_fields; /* http_facet.c */
 akin_http_handler akin__http_upload, akin__http_bulk;  /* http_upload.c */
 akin_http_handler akin__http_embeddings;               /* http_embed.c */
 akin_http_handler akin__http_jobs, akin__http_job_events, akin__http_job,

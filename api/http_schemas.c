@@ -193,6 +193,12 @@ static const akin_http_schema schemas[] = {
      "y\",\"items\":{\"type\":\"object\",\"properties\":{\"value\":{"
      "},\"count\":{\"type\":\"integer\"}},\"required\":[\"value\",\""
      "count\"]}}},\"required\":[\"hits\"]}"},
+    {"Fields",
+     "{\"type\":\"object\",\"properties\":{\"fields\":{\"type\":\"array\","
+     "\"items\""
+     ":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},"
+     "\"typ"
+     "e\":{\"type\":\"string\"},\"sampled\":{\"type\":\"integer\"}}}}}}"},
     {"Embed", "{\"type\":\"object\",\"properties\":{\"input\":{},\"model\":{"
               "\"type\":\"string\"},\"encoding_format\":{\"type\":\"string\","
               "\"enum\":[\"float\",\"base64\"]}},\"required\":[\"input\"]}"},

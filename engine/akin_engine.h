@@ -389,6 +389,33 @@ AKIN_API akin_status akin_engine_count(akin_engine *engine,
                                        akin_filter filter, uint64_t *out,
                                        akin_error *err);
 
+typedef struct {
+    char *text; /* a value's JSON, or a name */
+    char *type; /* "text", "integer", "real", "true", "false", "array" ... */
+    uint64_t count;
+} akin_facet_row;
+
+/* Rows, most first; clear frees. */
+typedef struct {
+    akin_facet_row *rows;
+    size_t n, capacity;
+} akin_facet;
+AKIN_API void akin_facet_clear(akin_facet *facet);
+
+/* How many of the items that pass the filter have which value of an attribute
+ * ("color", "maker.city"); elements of lists are counted one by one. Reads all
+ * attributes: some 2 s for a million items. */
+AKIN_API akin_status akin_engine_facet(akin_engine *engine,
+                                       const char *collection,
+                                       const char *attribute,
+                                       akin_filter filter, uint32_t limit,
+                                       akin_facet *out, akin_error *err);
+/* Names of attributes, by a sample of the items. */
+AKIN_API akin_status akin_engine_attributes(akin_engine *engine,
+                                            const char *collection,
+                                            uint32_t limit, akin_facet *out,
+                                            akin_error *err);
+
 /* ---- search ------------------------------------------------------------------ */
 
 typedef enum {

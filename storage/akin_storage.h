@@ -474,6 +474,22 @@ akin_status akin_storage_explain(akin_storage *storage, uint32_t collection,
                                  const akin_predicate *predicate, char **out,
                                  akin_error *err) AKIN_MUST_CHECK;
 
+/* value: JSON of a text, number or boolean, or an attribute's name; type: as
+ * SQLite's json_type calls it ("text", "integer", "array" ...). */
+typedef bool akin_facet_each(void *user, akin_span value, akin_span type,
+                             uint64_t count);
+/* The commonest values at a path, elements of lists one by one, most first, at
+ * most limit. predicate NULL: of all items. Reads all attributes. */
+akin_status akin_storage_facet(akin_storage *storage, uint32_t collection,
+                               akin_span path, const akin_predicate *predicate,
+                               uint32_t limit, akin_facet_each *each,
+                               void *user, akin_error *err) AKIN_MUST_CHECK;
+/* Names of attributes, the commonest first, by the first 5,000 items. */
+akin_status akin_storage_attribute_names(akin_storage *storage,
+                                         uint32_t collection, uint32_t limit,
+                                         akin_facet_each *each, void *user,
+                                         akin_error *err) AKIN_MUST_CHECK;
+
 /* ---- captions ----------------------------------------------------------- */
 
 typedef bool akin_text_each(void *user, uint64_t num, double score);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import {after, before, test} from 'node:test';
 import {QdrantClient} from '@qdrant/js-client-rest';
-import {startServer} from './server.mjs';
+import {ask, startServer} from './server.mjs';
 
 const UUID = '5c56c793-69f3-4fbf-87e6-c4bf54c28c26';
 const cities = [
@@ -150,6 +150,19 @@ test('filters', async () => {
   assert.deepEqual(filtered.map((h) => h.id), [1, 2]);
   await assert.rejects(client.count('cities', {filter: {must: [{key: 'a', geo_radius: {}}]}}), {status: 415});
   await assert.rejects(client.count('cities', {filter: {musty: []}}), {status: 400});
+});
+
+test('facets count values, also of lists, also under a filter', async () => {
+  const facet = async (key, filter) => Object.fromEntries((await client.facet('cities', {key, filter})).hits.map((h) => [h.value, h.count]));
+  assert.deepEqual(await facet('tags'), {old: 2, big: 1});
+  assert.deepEqual(await facet('tags', {must: [{key: 'price', range: {gt: 2}}]}), {old: 1});
+  assert.deepEqual(await facet('flag'), {true: 1});
+  assert.deepEqual(await facet('maker.city'), {Oslo: 1});
+  assert.deepEqual(await facet('maker'), {});
+  assert.deepEqual(await facet('nowhere'), {});
+  const {result} = (await ask(server, 'GET', '/collections/cities/fields')).body;
+  assert.deepEqual(result.fields[0], {name: 'city', type: 'text', sampled: 6});
+  assert.equal(result.fields.find((f) => f.name === 'tags').type, 'array');
 });
 
 test('scroll pages through everything once', async () => {
