@@ -124,6 +124,7 @@ akin_status akin__encoder_open_fixed(const akin_model *model,
 {
     akin_encoder_options o = *options;
     akin_encoder *e;
+    int before;
     akin_status rc;
 
     *out = NULL;
@@ -158,7 +159,9 @@ akin_status akin__encoder_open_fixed(const akin_model *model,
     if (!rc && e->threads > 1)
         rc = akin_pool_open(e->threads - 1, 0, "encode", &e->pool, err);
     if (rc) goto failed;
-    openblas_set_num_threads(1);
+    before = akin__one_thread();
+    openblas_set_num_threads(1); /* where it runs on threads of its own */
+    akin__threads_back(before);
     *out = e;
     return AKIN_OK;
 

@@ -6,11 +6,13 @@
  * found as the row is quantised: x = scale (q - zero), so
  *     y = row scale * output scale * (sum q w - zero * sum w) + bias
  * with the sum of an output's weights known beforehand. Rows go through in
- * chunks of 256, whose results are still in the cache when they are scaled
- * back. Pixels are 8-bit integers already: the patch GEMM takes them as they
- * are, less the models' mean as a zero point, which is exact in bfloat16 as well;
- * the normalisation is folded into weights and bias, and the weights are turned
- * to the pixels' order so that cutting patches is copying.
+ * chunks of 64, whose results are still in the second cache level when they are
+ * scaled back (3 % faster than 256 on ViT-B/32).
+ *
+ * Pixels are 8-bit integers already: the patch GEMM takes them as they are, less
+ * the model's mean as a zero point, which is exact in bfloat16 as well; the
+ * normalisation is folded into weights and bias, and the weights are turned to
+ * the pixels' order so that cutting patches is copying.
  *
  * oneDNN makes a primitive for each number of rows; numbers are rounded up to
  * few, and the rows in between hold whatever was there before. Scratch memory of
@@ -23,10 +25,10 @@
 #include <math.h>
 #include <string.h>
 
-#define CHUNK     256
+#define CHUNK     64
 #define INT8_MOST 65536 /* inputs: sums of 255 * 127 stay within 32 bits */
 
-static const uint32_t row_counts[] = {8, 16, 24, 32, 48, 64, 96, 128, 192, 256};
+static const uint32_t row_counts[] = {8, 16, 24, 32, 48, CHUNK};
 #define ROW_COUNTS (sizeof row_counts / sizeof row_counts[0])
 
 /* What GEMMs of one size share. */

@@ -196,7 +196,7 @@ static void same_for_any_batch(void **state)
     size_t bytes, n = 8, dim = akin_model_get_info(model)->dim;
     uint8_t *pixels = reference_read(
         reference_path(root, "images/%s", "pixels_32.u8"), &bytes);
-    float first[8 * 32], again[8 * 32];
+    float first[8 * 32] = {0}, again[8 * 32] = {0};
     akin_error err;
 
     (void)state;

@@ -9,7 +9,7 @@
 static akin__tokenizer *open_tokenizer(const char *dir)
 {
     akin__tokenizer *t = NULL;
-    akin_error err;
+    akin_error err = {0};
 
     if (akin__tokenizer_open(dir, &t, &err)) fail_msg("%s", err.message);
     assert_non_null(t);
@@ -23,7 +23,7 @@ static void compare_string(const akin__tokenizer *t, const char *where,
     akin_buf all = {0}, cut = {0};
     const int32_t *a, *c;
     size_t count = 0, n;
-    akin_error err;
+    akin_error err = {0};
 
     assert_int_equal(akin__tokenizer_encode(t, text, 1 << 20, &all, &err), 0);
     assert_int_equal(akin__tokenizer_encode(t, text, 77, &cut, &err), 0);
@@ -142,7 +142,7 @@ static void check_code_point(uint32_t c, char class, const char *normal)
     char utf8[4];
     akin_buf got = {0};
     size_t n = 0;
-    akin_error err;
+    akin_error err = {0};
 
     if (c < 0x80) {
         utf8[n++] = (char)c;
@@ -212,7 +212,7 @@ static void normalized(const char *text, size_t size, const int32_t *want,
                        size_t n)
 {
     akin_buf got = {0};
-    akin_error err;
+    akin_error err = {0};
 
     assert_int_equal(akin__normalize_text((akin_span){text, size}, &got, &err),
                      AKIN_OK);
@@ -268,7 +268,7 @@ static void endless_words(void **state)
     char *text = akin_alloc(size);
     int32_t ids[77];
     uint32_t count = 0;
-    akin_error err;
+    akin_error err = {0};
 
     (void)state;
     memset(text, 'a', size);
