@@ -91,7 +91,8 @@ static void engine_option(const akin_option *o, char *left, size_t size,
         name[n] = o->name[n] == '.' ? '-' : o->name[n];
     name[n] = 0;
     static const char *const values[] = {"", " N", " X", " TEXT", " WORD"};
-    snprintf(left, size, "--%s%s", name, values[o->type]);
+    snprintf(left, size, "--%s%s%s", o->type == AKIN_OPTION_BOOL ? "[no-]" : "",
+             name, values[o->type]);
     snprintf(right, right_size, "%s%s%s%s%s%s", o->help, o->choices ? " (" : "",
              o->choices ? o->choices : "", o->choices ? ")" : "",
              *o->fallback ? "; default: " : "", o->fallback);

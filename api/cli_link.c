@@ -194,11 +194,14 @@ static akin_status open_directory(akin_link *link,
     akin_cli_data_dir(options->config, dir, sizeof dir);
     char *socket_path = akin_format("%s/akin.sock", dir);
     if (!socket_path) return akin_fail(err, AKIN_NOMEM, "no memory");
-    /* A server that has the directory answers for it. */
-    if (!access(socket_path, F_OK) &&
-        !connect_to(link, socket_path, options->config, NULL))
-        goto done;
-    redisFree(link->context);
+    /* A server that has the directory answers for it. A socket that nobody
+     * listens on was left by a crash. */
+    if (!access(socket_path, F_OK)) {
+        rc = connect_to(link, socket_path, options->config, err);
+        if (!rc || (link->context && !link->context->err)) goto done;
+        rc = AKIN_OK;
+    }
+    if (link->context) redisFree(link->context);
     link->context = NULL;
     link->unix_socket = false;
     if (!options->write && !has_database(dir)) {

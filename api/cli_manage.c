@@ -334,10 +334,10 @@ static const json_shape job_shape = {NULL, "rate,seconds_left"};
 static int list_jobs(akin_cli *cli)
 {
     static const akin_column columns[] = {
-        {"id", AKIN_RIGHT, false},     {"kind", AKIN_LEFT, false},
-        {"state", AKIN_LEFT, false},   {"collection", AKIN_LEFT, true},
-        {"done", AKIN_RIGHT, false},   {"failed", AKIN_RIGHT, false},
-        {"started", AKIN_LEFT, false}, {"what", AKIN_LEFT, true}};
+        {"id", AKIN_RIGHT, false},    {"kind", AKIN_LEFT, false},
+        {"state", AKIN_LEFT, false},  {"collection", AKIN_LEFT, true},
+        {"done", AKIN_RIGHT, false},  {"failed", AKIN_RIGHT, false},
+        {"started", AKIN_LEFT, true}, {"what", AKIN_LEFT, true}};
     char number[32], when[32];
     redisReply *list = akin_link_ask(cli->link, "AKIN.JOB", "LIST");
     if (!list) return AKIN_EXIT_CANNOT;

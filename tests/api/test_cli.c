@@ -302,9 +302,15 @@ static void password(void **state)
            "", "WRONGPASS");
     expect("collections --connect $DIR/data/akin.sock --requirepass s3cret -q",
            0, NULL, NULL);
+    expect("info --data $DIR/data --requirepass wrong", 3, "", "WRONGPASS");
     setenv("AKIN_REQUIREPASS", "s3cret", 1);
     expect("info --data $DIR/data", 0, NULL, NULL);
     unsetenv("AKIN_REQUIREPASS");
+    /* a socket that a crash left behind is in nobody's way */
+    assert_int_equal(serve_end(&place, SIGKILL), 1000 + SIGKILL);
+    assert_int_equal(access(place.socket, F_OK), 0);
+    expect("info --data $DIR/data", 0, NULL, NULL);
+    serve_again(&place, NULL);
     assert_int_equal(serve_end(&place, SIGTERM), 0);
 }
 
