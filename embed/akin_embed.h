@@ -206,8 +206,8 @@ akin_status akin_picture_init_library(akin_error *err);
 /* Pixels of a picture file: first frame, upright, 8-bit RGB. 16-bit samples are
  * cut to their high byte; CMYK without a profile becomes RGB as the reference
  * does it. options NULL: all zero. Limits are checked against the header,
- * before memory is taken. Any number of threads; uses the caller's alone
- * (libheif starts its own; drawings have a process).
+ * before memory is taken. Any number of threads; the work is done in
+ * the caller's (but libheif starts its own, and drawings have a process).
  * Fails with AKIN_UNSUPPORTED (not a format that is read), AKIN_BAD_DATA (empty,
  * truncated, damaged), AKIN_TOO_LARGE (a limit), AKIN_TIMEOUT, AKIN_NOMEM. */
 akin_status akin_picture_decode(akin_span bytes,

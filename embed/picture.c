@@ -4,9 +4,10 @@
  *   -> strips of rows -> sink (picture_sink.c)
  *
  * libvips is asked for strips through a region of this thread and never for a
- * whole image: that starts no threads of its own, needs no second copy, and lets
- * a slow file be given up between two strips. Loaders are called by name after
- * our own sniffing, so none but these can be reached.
+ * whole image: that needs no second copy and (but for interlaced files, which
+ * libvips unpacks on a worker) no thread, and lets a slow file be given up between
+ * two strips. Loaders are called by name after our own sniffing, so none but these
+ * can be reached.
  *
  * The text of an error comes from libvips' one global buffer. When several
  * threads fail at the same moment it may be that of a neighbour; the status and
