@@ -232,13 +232,33 @@ static bool claimed_size(const job *j, double *width, double *height)
     return *width >= 1 && *height >= 1;
 }
 
+/* Sizes that libvips would misread are written anew (picture_svg.c). */
+static akin_status svg_in_units(job *j, akin_error *err)
+{
+    size_t element = akin__picture_svg_element(j->bytes);
+    akin_buf text = {0};
+    akin_status rc = AKIN_OK;
+
+    if (element) rc = akin__picture_svg_units(j->bytes, element, &text, err);
+    if (rc || !text.size) {
+        akin_buf_clear(&text);
+        return rc;
+    }
+    akin_free(j->owned);
+    j->owned = text.data;
+    j->bytes = (akin_span){text.data, text.size};
+    return AKIN_OK;
+}
+
 /* A drawing has no pixels of its own: it is rendered so that its longer side is
  * AKIN_PICTURE_SVG_SIDE, or smaller if shrink_to asks for less. */
 static akin_status open_svg(job *j, uint32_t *width, uint32_t *height,
                             akin_error *err)
 {
     double w, h, scale, shorter, longer;
+    akin_status rc = svg_in_units(j, err);
 
+    if (rc) return rc;
     if (!claimed_size(j, &w, &h)) return fail_vips(j, AKIN_BAD_DATA, err);
     vips_error_clear();
     shorter = w < h ? w : h;

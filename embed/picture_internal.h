@@ -22,6 +22,15 @@ typedef enum {
 akin__picture_format akin__picture_format_of(akin_span bytes);
 const char *akin__picture_format_name(akin__picture_format format);
 
+/* Where the name of a drawing's root element begins; 0: it is none. */
+size_t akin__picture_svg_element(akin_span bytes);
+
+/* Appends the drawing with its width and height in user units, when it gives
+ * them in pt, pc, in, mm or cm and has no viewBox; else nothing. element: as
+ * found above. */
+akin_status akin__picture_svg_units(akin_span bytes, size_t element,
+                                    akin_buf *out, akin_error *err);
+
 /* Starts libvips, once per process. Fails with AKIN_INTERNAL. */
 akin_status akin__picture_need_vips(akin_error *err);
 

@@ -349,6 +349,37 @@ static akin_picture drawn(const char *svg, uint32_t shrink_to)
 #define SVG_CLOSE "<rect width='50%' height='100%' fill='#f00'/></svg>"
 
 /* Whatever size a drawing claims, it is rendered at ours, over white. */
+/* Width and height in real-world units without a viewBox: what is drawn at the
+ * far corner is there. 75pt, 1.04167in ... are 100 user units. */
+static void test_drawings_in_points_are_whole(void **state)
+{
+    static const char *const sizes[] = {
+        "width='75pt' height='75.0pt'",
+        "height = \"75pt\" id='a' width = \"100\"",
+        "width='26.458333mm' height='2.6458333cm'",
+        "width='1.0416667in' height='6.25pc '",
+        "width='100' height='100px'",
+        "width='75pt' height='75pt' viewBox='0 0 100 100'",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *svg = akin_format(SVG_OPEN "%s><rect x='90' y='90' width='10' "
+                                         "height='10' fill='#f00'/></svg>",
+                                sizes[i]);
+        akin_picture p = drawn(svg, 0);
+        size_t at =
+            (size_t)(p.height * 0.95) * p.width + (size_t)(p.width * 0.95);
+        const uint8_t *pixel = p.pixels + at * 3;
+
+        assert_int_equal(p.width, p.height);
+        if (pixel[0] < 250 || pixel[1] > 5)
+            fail_msg("%s: %u %u %u in the corner", sizes[i], pixel[0], pixel[1],
+                     pixel[2]);
+        akin_picture_clear(&p);
+        akin_free(svg);
+    }
+}
+
 static void drawings_are_rendered_at_a_sensible_size(void **state)
 {
     static const struct {
@@ -596,6 +627,7 @@ int main(void)
         cmocka_unit_test(zipped_drawings_are_read),
         cmocka_unit_test(drawings_read_no_files),
         cmocka_unit_test(every_kind_of_bmp),
+        cmocka_unit_test(test_drawings_in_points_are_whole),
         cmocka_unit_test(bmp_without_sense_is_refused),
     };
 
