@@ -261,8 +261,8 @@ static void drawings_say_what_they_are(void **state)
         "xmlns:cc='http://web.resource.org/cc/' "
         "xmlns:dc='http://purl.org/dc/elements/1.1/' "
         "xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'><cc:Work>"
-        "<dc:title> Red\n  Apple </dc:title><dc:creator><cc:Agent>"
-        "<dc:title>A Painter</dc:title></cc:Agent></dc:creator><dc:subject>"
+        "<dc:creator><cc:Agent><dc:title>A Painter</dc:title></cc:Agent>"
+        "</dc:creator><dc:title> Red\n  Apple </dc:title><dc:subject>"
         "<rdf:Bag><rdf:li>fruit</rdf:li><rdf:li>caf\xc3\xa9 &amp; "
         "food</rdf:li></rdf:Bag></dc:subject></cc:Work></rdf:RDF></metadata>"
         "<circle cx='20' cy='20' r='15' fill='red'/></svg>";

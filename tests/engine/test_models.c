@@ -308,6 +308,65 @@ static void indexes_are_rebuilt_from_the_store(void **state)
     akin_free(dir);
 }
 
+static akin_engine *small_space(const char *dir, float shift)
+{
+    enum { N = 200 };
+    akin_engine *engine = open_engine(dir, NULL);
+    static akin_item_input items[N];
+    static akin_put_result results[N];
+    static float vectors[N][4];
+    static char ids[N][8];
+    for (int i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof ids[i], "%d", i);
+        vectors[i][0] = 1;
+        vectors[i][1] = (float)i + shift;
+        vectors[i][2] = (float)(i % 7) - shift;
+        items[i] = (akin_item_input){
+            .id = akin_span_of(ids[i]), .vector = vectors[i], .dim = 4};
+    }
+    must(akin_engine_put(engine, "c", items, N,
+                         &(akin_put_options){.create = true}, results, err));
+    must(akin_engine_rebuild(engine, "c", NULL, NULL, err));
+    return engine;
+}
+
+static void check_finds_an_index_of_other_vectors_and_repairs_it(void **state)
+{
+    (void)state;
+    char *dir = scratch_make(), *other = scratch_make();
+    akin_engine_close(small_space(other, 0.5f));
+    akin_engine *engine = small_space(dir, 3);
+    char *right = answer(engine, item_term("9"));
+    akin_engine_close(engine);
+
+    /* a sound file at the right place, with vectors of another store */
+    char *here = akin_format("%s/index", dir);
+    char *there = akin_format("%s/index", other);
+    scratch_remove(here);
+    assert_int_equal(rename(there, here), 0);
+    engine = open_engine(dir, NULL);
+    akin_check_report report;
+    must(akin_engine_check(engine, NULL, false, NULL, NULL, &report, err));
+    assert_true(report.problems > 100 && report.repaired == 0);
+    assert_non_null(strstr(report.messages[0], "not in the index as stored"));
+    akin_check_report_clear(&report);
+    must(akin_engine_check(engine, "c", true, NULL, NULL, &report, err));
+    assert_true(report.repaired > 100);
+    akin_check_report_clear(&report);
+    must_be_clean(engine);
+    char *repaired = answer(engine, item_term("9"));
+    assert_string_equal(repaired, right);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    scratch_remove(other);
+    akin_free(right);
+    akin_free(repaired);
+    akin_free(here);
+    akin_free(there);
+    akin_free(dir);
+    akin_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +375,7 @@ int main(void)
         cmocka_unit_test(
             a_picture_without_its_file_is_embedded_from_its_thumbnail),
         cmocka_unit_test(indexes_are_rebuilt_from_the_store),
+        cmocka_unit_test(check_finds_an_index_of_other_vectors_and_repairs_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
