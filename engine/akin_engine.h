@@ -595,7 +595,7 @@ typedef struct {
     float qps;                   /* queries a second of one thread */
 } akin_recall_point;
 
-#define AKIN_RECALL_POINTS 64
+#define AKIN_RECALL_POINTS 48
 
 typedef struct {
     bool exact;       /* the space is searched exactly: there is no curve */

@@ -278,7 +278,7 @@ static size_t distance(const char *a, const char *b)
 
     for (size_t j = 0; j <= n; j++)
         row[j] = j;
-    for (size_t i = 0; a[i] && i < 63; i++) {
+    for (size_t i = 0; i < 63 && a[i]; i++) {
         size_t corner = row[0];
         row[0] = i + 1;
         for (size_t j = 0; j < n; j++) {

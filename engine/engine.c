@@ -1,5 +1,5 @@
 /* The engine: opening and closing a directory, its figures, and the maintenance
- * thread, which builds indexes when they ask for it. */
+ * thread, which builds indexes when they ask for it, and field indexes. */
 #include "internal.h"
 
 #include <limits.h>
@@ -106,10 +106,12 @@ static void maintain_all(akin_engine *engine)
     akin__collection **all;
     size_t n;
     if (akin__collections_all(engine, &all, &n, NULL)) return;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (!atomic_load(&engine->stop)) akin__declare_fields(all[i]);
         for (int space = 0; space < AKIN_SPACES; space++)
             if (!atomic_load(&engine->stop))
                 build_if_wanted(engine, all[i], space);
+    }
     akin__collections_release(all, n);
 }
 

@@ -128,6 +128,16 @@ typedef struct {
     _Atomic uint64_t applied[AKIN_SPACES]; /* storage seq that is in there */
 } akin__view;
 
+/* An attribute that filters have to scan for (autofield.c). */
+typedef struct {
+    char name[AKIN_MAX_NAME_BYTES + 1];
+    akin_field_type type;
+    unsigned scans; /* 0: the slot is free */
+    bool declared;
+} akin__candidate;
+
+#define AKIN__CANDIDATES 16
+
 typedef struct akin__collection {
     struct akin__collection *next;
     akin_engine *engine;
@@ -145,6 +155,7 @@ typedef struct akin__collection {
     _Atomic uint64_t version; /* grows after each commit; for caches */
     akin__selection *selections[AKIN__SELECTIONS];
     uint64_t clock;
+    akin__candidate candidates[AKIN__CANDIDATES];
 } akin__collection;
 
 akin_status akin__collections_open(akin_engine *engine, akin_error *err);
@@ -159,6 +170,11 @@ void akin__collection_release(akin__collection *c); /* no-op on NULL */
 akin_status akin__collections_all(akin_engine *engine, akin__collection ***out,
                                   size_t *n, akin_error *err);
 void akin__collections_release(akin__collection **all, size_t n);
+
+/* After a selection that took ns; and, now and then, what follows from it. */
+void akin__note_selection(akin__collection *c, const akin_predicate *predicate,
+                          uint64_t ns);
+void akin__declare_fields(akin__collection *c);
 
 /* Between enter and leave the collection's model stays what it is. Enter fails
  * with AKIN_NOT_FOUND when it was dropped meanwhile. */

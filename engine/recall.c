@@ -19,10 +19,12 @@ static bool measuring(void *user, const char *phase, uint64_t done,
     return !akin__meter_stopped(meter);
 }
 
+_Static_assert(AKIN_RECALL_POINTS >= AKIN_CURVE_POINTS, "no point is lost");
+
 static void fill(akin_recall *out, const akin_curve *curve)
 {
     out->queries = curve->n_queries;
-    for (uint32_t i = 0; i < curve->n_points && i < AKIN_RECALL_POINTS; i++) {
+    for (uint32_t i = 0; i < curve->n_points && i < AKIN_CURVE_POINTS; i++) {
         const akin_curve_point *p = &curve->points[i];
         out->points[out->npoints++] = (akin_recall_point){
             p->nprobe, p->candidates, p->recall, p->error, p->qps};

@@ -77,10 +77,14 @@ static akin_status ask_storage(akin__collection *c, akin_filter filter,
     marking m = {.selector = out, .err = err};
     akin_status rc = akin__filter_parse(filter, &expression, err);
     if (rc) return rc;
+    uint64_t started = akin_mono_ns();
     rc = akin_selector_init(out, 0, err);
     if (!rc)
         rc = akin_storage_select(c->engine->storage, c->num,
                                  &expression.predicate, mark, &m, err);
+    if (!rc)
+        akin__note_selection(c, &expression.predicate,
+                             akin_mono_ns() - started);
     akin__expression_clear(&expression);
     return rc ? rc : m.rc;
 }

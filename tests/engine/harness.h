@@ -93,7 +93,7 @@ static inline void write_file(const char *path, const void *data, size_t size)
 /* n pictures as dir/sub/NNN.ppm, 10 in each sub-folder. */
 static inline void make_folder(const char *dir, unsigned n)
 {
-    uint8_t picture[PICTURE_BYTES];
+    uint8_t picture[PICTURE_BYTES] = {0};
     char path[512];
     (void)mkdir(dir, 0755);
     for (unsigned i = 0; i < n; i++) {

@@ -25,7 +25,7 @@ static void folders_are_read_once(void **state)
     char *folder = akin_format("%s/pictures", dir);
     char *data = akin_format("%s/data", dir);
     char path[512];
-    uint8_t picture[PICTURE_BYTES];
+    uint8_t picture[PICTURE_BYTES] = {0};
     make_folder(folder, N);
     snprintf(path, sizeof path, "%s/0/broken.jpg", folder);
     write_file(path, "\xff\xd8 nothing", 10);

@@ -267,8 +267,8 @@ static void indexes_are_rebuilt_from_the_store(void **state)
 
     assert_true(strlen(info.image.why) > 10 && info.image.nprobe > 0);
     akin_recall recall;
-    must(akin_engine_recall(engine, "c", AKIN_QUERY_IMAGE, false, 64, NULL, NULL,
-                            &recall, err));
+    must(akin_engine_recall(engine, "c", AKIN_QUERY_IMAGE, false, 64, NULL,
+                            NULL, &recall, err));
     assert_false(recall.exact);
     assert_true(recall.npoints > 1 && recall.queries == 64);
     assert_true(recall.points[recall.npoints - 1].recall >
