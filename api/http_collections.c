@@ -4,6 +4,7 @@
  * pictures and texts. What Qdrant reports and akin has no like of (shards,
  * segments) is reported as one of each. */
 #include "http_handlers.h"
+#include "http_points.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -243,6 +244,29 @@ akin_status akin__http_update_collection(akin_http_call *call, akin_error *err)
     akin_status rc = akin_engine_info(call->engine, call->params[0], info, err);
     akin_free(info);
     if (!rc) akin_buf_text(&call->out, "true");
+    return rc;
+}
+
+/* {"field_name": "color", "field_schema": "keyword"} */
+akin_status akin__http_create_index(akin_http_call *call, akin_error *err)
+{
+    akin_field field = {.type = AKIN_ATTRIBUTE_STRING};
+    const json_t *schema = json_object_get(call->json, "field_schema");
+
+    akin_status rc = akin__http_check_collection(call, call->params[0], err);
+    if (!rc)
+        rc = akin_json_get_text(call->json, "field_name", &field.name, err);
+    if (!rc && !field.name)
+        rc = akin_fail(err, AKIN_INVALID,
+                       "Validation error in JSON body: `field_name` is "
+                       "missing");
+    if (!rc && schema && !json_is_null(schema))
+        rc = akin__http_field_type(schema, &field.type, err);
+    if (!rc)
+        rc = akin_engine_add_field(call->engine, call->params[0], &field, err);
+    if (!rc)
+        akin_buf_text(&call->out,
+                      "{\"operation_id\":0,\"status\":\"completed\"}");
     return rc;
 }
 

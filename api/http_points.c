@@ -305,6 +305,29 @@ akin_status akin__http_upsert(akin_http_call *call, const json_t *body,
     return rc;
 }
 
+/* {"points": [{"id", "vector"}]}: parts not given stay, points must be there. */
+static akin_status update_vectors(akin_http_call *call, const json_t *body,
+                                  akin_error *err)
+{
+    const json_t *points = json_object_get(body, "points");
+    point_set set = {0};
+
+    akin_status rc = akin__http_check_collection(call, call->params[0], err);
+    if (!rc && !json_is_array(points))
+        rc = akin_fail(err, AKIN_INVALID,
+                       "Validation error in JSON body: `points` is missing");
+    if (!rc) rc = read_points(points, &set, err);
+    for (size_t i = 0; !rc && i < set.n; i++)
+        rc = akin_engine_exists(call->engine, call->params[0], set.inputs[i].id,
+                                err);
+    if (!rc && set.n)
+        rc = akin_engine_put(call->engine, call->params[0], set.inputs, set.n,
+                             NULL, set.results, err);
+    if (!rc) rc = report_failures(&set, err);
+    set_clear(&set);
+    return rc;
+}
+
 /* ---- deleting ------------------------------------------------------------------------ */
 
 static akin_status remove_page(void *user, const akin_span *ids, size_t n,
@@ -463,6 +486,11 @@ static akin_status run_change(akin_http_call *call, akin_http_change *change,
     return rc;
 }
 
+akin_status akin__http_put_vectors(akin_http_call *call, akin_error *err)
+{
+    return run_change(call, update_vectors, err);
+}
+
 akin_status akin__http_put_points(akin_http_call *call, akin_error *err)
 {
     return run_change(call, akin__http_upsert, err);
@@ -501,6 +529,7 @@ akin_status akin__http_batch(akin_http_call *call, akin_error *err)
         akin_http_change *run;
     } kinds[] = {{"upsert", akin__http_upsert},
                  {"delete", akin__http_delete},
+                 {"update_vectors", update_vectors},
                  {"set_payload", akin__http_payload_set},
                  {"overwrite_payload", akin__http_payload_overwrite},
                  {"delete_payload", akin__http_payload_delete},

@@ -198,7 +198,8 @@ static akin_status run(akin_http_call *call, const json_t *body, uint32_t limit,
     akin_status rc = akin__http_want_read(body, limit, &want, err);
     if (!rc && json_object_get(body, "lookup_from"))
         rc = akin_fail(err, AKIN_UNSUPPORTED, "akin has no `lookup_from`");
-    if (depth) want.need_vectors = true;
+    if (depth) /* the question around it says what is shown */
+        want.need_vectors = want.attributes = want.captions = true;
     if (!rc && (json_is_array(prefetch) ? json_array_size(prefetch) > 0
                                         : json_is_object(prefetch)))
         rc = run_prefetches(call, prefetch, depth, rankings, &n, err);

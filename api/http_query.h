@@ -63,6 +63,7 @@ typedef struct {
     akin_filter filter;
     akin_buf filter_text;
     bool exact, has_threshold, need_vectors, include_self;
+    bool attributes, captions; /* are shown */
     double threshold;
     uint32_t nprobe;
     float recall;

@@ -45,6 +45,9 @@ static const akin_http_schema schemas[] = {
      "um\":1,\"maximum\":8192},\"distance\":{\"type\":\"string\",\"e"
      "num\":[\"Cosine\"]}}},\"payload_schema\":{\"type\":\"object\"}"
      "},\"description\":\"Without vectors: of the server's model.\"}"},
+    {"CreateIndex", "{\"type\":\"object\",\"properties\":{\"field_name\":{"
+                    "\"type\":\"string\"},\""
+                    "field_schema\":{}},\"required\":[\"field_name\"]}"},
     {"Exists", "{\"type\":\"object\",\"properties\":{\"exists\":{\"type\":\"bo"
                "olean\"}},\"required\":[\"exists\"]}"},
     {"Point", "{\"type\":\"object\",\"properties\":{\"id\":{\"$ref\":\"@Point"

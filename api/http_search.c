@@ -74,6 +74,16 @@ static akin_status read_params(const json_t *params, akin_http_want *out,
     return rc;
 }
 
+/* What the reply shows is read with the matches. */
+static void read_shown(const json_t *body, akin_http_want *out)
+{
+    const json_t *payload = json_object_get(body, "with_payload");
+
+    out->attributes = json_object_get(body, "group_by") ||
+                      (payload && !json_is_false(payload));
+    out->captions = json_is_true(json_object_get(body, "with_details"));
+}
+
 static akin_status read_space(const json_t *body, akin_http_want *out,
                               akin_error *err)
 {
@@ -114,6 +124,7 @@ akin_status akin__http_want_read(const json_t *body, uint32_t limit,
     if (!rc)
         rc = akin__http_filter_read(json_object_get(body, "filter"),
                                     &out->filter_text, &out->filter, err);
+    read_shown(body, out);
     out->limit = (uint32_t)n;
     out->offset = (uint32_t)offset;
     out->has_threshold = !isnan(out->threshold);
@@ -139,8 +150,8 @@ akin_status akin__http_search_terms(akin_http_call *call,
                         .nprobe = want->nprobe,
                         .has_min_score = want->has_threshold,
                         .min_score = (float)want->threshold,
-                        .with_attributes = true,
-                        .with_captions = true,
+                        .with_attributes = want->attributes,
+                        .with_captions = want->captions,
                         .with_vectors = want->need_vectors,
                         .include_self = want->include_self,
                         .timeout_ms = call->http->options.timeout_ms};

@@ -188,6 +188,13 @@ AKIN_API akin_status akin_engine_create(akin_engine *engine,
                                         const char *collection,
                                         const akin_collection_options *options,
                                         akin_error *err);
+/* Declares one more field and indexes what is there (seconds for a million
+ * items); again the same: nothing happens. Fails with AKIN_EXISTS (of another
+ * type), AKIN_INVALID (the name), AKIN_TOO_LARGE (too many). */
+AKIN_API akin_status akin_engine_add_field(akin_engine *engine,
+                                           const char *collection,
+                                           const akin_field *field,
+                                           akin_error *err);
 /* Items, vectors, indexes, thumbnails, all at once. Cancels its jobs. */
 AKIN_API akin_status akin_engine_drop(akin_engine *engine,
                                       const char *collection, akin_error *err);

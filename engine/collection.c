@@ -342,9 +342,8 @@ static akin_status create_op(akin_engine *engine,
     return AKIN_OK;
 }
 
-static akin_status add_fields(akin_engine *engine, uint32_t collection,
-                              const akin_collection_options *options,
-                              akin_error *err)
+static akin_status add_field(akin_engine *engine, uint32_t collection,
+                             const akin_field *field, akin_error *err)
 {
     static const akin_field_type types[] = {
         [AKIN_ATTRIBUTE_NUMBER] = AKIN_FIELD_NUMBER,
@@ -352,15 +351,41 @@ static akin_status add_fields(akin_engine *engine, uint32_t collection,
         [AKIN_ATTRIBUTE_BOOL] = AKIN_FIELD_BOOL,
         [AKIN_ATTRIBUTE_TAGS] = AKIN_FIELD_TAGS,
         [AKIN_ATTRIBUTE_DATETIME] = AKIN_FIELD_DATETIME};
+    akin_write op = {.kind = AKIN_WRITE_FIELD,
+                     .collection = collection,
+                     .name = akin_span_of(field->name),
+                     .type = types[field->type]};
+    akin_write_result result = {0};
+
+    akin_status rc = akin_storage_write(engine->storage, &op, 1, &result, err);
+    if (rc || !result.status) return rc;
+    if (err) *err = result.error;
+    return result.status;
+}
+
+static akin_status add_fields(akin_engine *engine, uint32_t collection,
+                              const akin_collection_options *options,
+                              akin_error *err)
+{
     akin_status rc = AKIN_OK;
 
-    for (size_t i = 0; i < options->nfields && !rc; i++) {
-        akin_write op = {.kind = AKIN_WRITE_FIELD,
-                         .collection = collection,
-                         .name = akin_span_of(options->fields[i].name),
-                         .type = types[options->fields[i].type]};
-        rc = akin_storage_write(engine->storage, &op, 1, NULL, err);
-    }
+    for (size_t i = 0; i < options->nfields && !rc; i++)
+        rc = add_field(engine, collection, &options->fields[i], err);
+    return rc;
+}
+
+akin_status akin_engine_add_field(akin_engine *engine, const char *collection,
+                                  const akin_field *field, akin_error *err)
+{
+    akin__collection *c;
+
+    akin_status rc = akin__writable(engine, err);
+    if (!rc && (unsigned)field->type > AKIN_ATTRIBUTE_DATETIME)
+        rc = akin_fail(err, AKIN_INVALID, "no such type of field");
+    if (!rc) rc = akin__collection_find(engine, collection, &c, err);
+    if (rc) return rc;
+    rc = add_field(engine, c->num, field, err);
+    akin__collection_release(c);
     return rc;
 }
 

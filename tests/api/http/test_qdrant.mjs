@@ -106,7 +106,8 @@ test('recommend, discover, fusion, groups', async () => {
   const {points: found} = await client.query('cities', {query: {discover: {target: 1, context: [{positive: 3, negative: 2}]}}, limit: 3});
   assert.equal(found.length, 3);
   const fused = await client.query('cities', {
-    prefetch: [{query: probe, limit: 3}, {query: 2, limit: 3}], query: {fusion: 'rrf'}, limit: 5});
+    prefetch: [{query: probe, limit: 3}, {query: 2, limit: 3}], query: {fusion: 'rrf'}, limit: 5, with_payload: true});
+  assert.ok(fused.points.every((p) => p.payload.city));
   assert.ok(fused.points.length >= 3);
   assert.ok(fused.points[0].score > 0.4);
   const again = await client.query('cities', {prefetch: {query: 2, limit: 4}, query: probe, limit: 2});
@@ -163,6 +164,23 @@ test('facets count values, also of lists, also under a filter', async () => {
   const {result} = (await ask(server, 'GET', '/collections/cities/fields')).body;
   assert.deepEqual(result.fields[0], {name: 'city', type: 'text', sampled: 6});
   assert.equal(result.fields.find((f) => f.name === 'tags').type, 'array');
+});
+
+test('fields get an index, vectors are replaced alone', async () => {
+  for (const [field_name, field_schema] of [['price', 'float'], ['city', 'keyword'], ['tags', {type: 'keyword'}], ['day', 'datetime']])
+    assert.equal((await client.createPayloadIndex('cities', {field_name, field_schema, wait: true})).status, 'completed');
+  const {payload_schema} = await client.getCollection('cities');
+  assert.equal(payload_schema.price.data_type, 'float');
+  assert.deepEqual(Object.keys(payload_schema).sort(), ['city', 'day', 'price', 'tags']);
+  await assert.rejects(client.createPayloadIndex('cities', {field_name: 'price', field_schema: 'keyword'}), {status: 409});
+  await assert.rejects(client.createPayloadIndex('cities', {field_name: 'x', field_schema: 'geo'}), {status: 400});
+  assert.deepEqual(await ids({must: [{key: 'tags', match: {value: 'old'}}]}), ['Berlin', 'London']);
+  await client.updateVectors('cities', {points: [{id: 2, vector: [0, 0, 0, 1]}]});
+  const [point] = await client.retrieve('cities', {ids: [2], with_vector: true});
+  assert.deepEqual(point.payload, cities[1].payload);
+  assert.deepEqual(point.vector, [0, 0, 0, 1]);
+  await assert.rejects(client.updateVectors('cities', {points: [{id: 4711, vector: [0, 0, 0, 1]}]}), {status: 404});
+  await client.updateVectors('cities', {points: [{id: 2, vector: cities[1].vector}]});
 });
 
 test('scroll pages through everything once', async () => {
