@@ -20,14 +20,13 @@
 #define STRIP          16u         /* rows a step; a JPEG's block of rows */
 #define MAX_SVG_BYTES  (64u << 20) /* unpacked text */
 #define MAX_JPEG_SCANS 200
-#define SVG_KEEP       2u /* times shrink_to */
 
 typedef struct {
     akin__picture_format format;
     akin_span bytes;
     akin_picture_options options; /* defaults filled in */
     uint64_t deadline_ns;
-    uint8_t *owned; /* what `bytes` or a BMP's pixels lie in, if ours */
+    uint8_t *owned; /* what `bytes`, or pixels of a BMP or SVG, lie in */
     VipsImage *image;
     uint32_t orientation, factor; /* factor: boxes that the sink makes */
     akin_picture *out;
@@ -44,7 +43,8 @@ static void drop_log(const gchar *domain, GLogLevelFlags level,
     (void)user;
 }
 
-/* A drawing that claims to be larger than an int is noticed by its size. */
+/* A damaged file that claims a side of 0, or more than an int, is noticed by its
+ * size. */
 static void drop_range_warning(const gchar *domain, GLogLevelFlags level,
                                const gchar *message, gpointer user)
 {
@@ -94,12 +94,11 @@ static akin_status fail_vips(const job *j, akin_status status, akin_error *err)
 
 /* ---- opening ------------------------------------------------------------- */
 
-static int open_image(const job *j, int shrink, double scale, VipsImage **out)
+static int open_image(const job *j, int shrink, VipsImage **out)
 {
     void *data = (void *)(uintptr_t)j->bytes.data; /* libvips only reads it */
     size_t size = j->bytes.size;
     VipsSource *source;
-    double svg_scale = scale < 0.001 ? 0.001 : scale;
     int rc;
 
 #define COMMON                                                                 \
@@ -117,10 +116,6 @@ static int open_image(const job *j, int shrink, double scale, VipsImage **out)
     case PICTURE_HEIC:
     case PICTURE_AVIF:
         return vips_heifload_buffer(data, size, out, COMMON, NULL);
-    case PICTURE_SVG:
-    case PICTURE_SVGZ: /* both factors: scale alone stops at 0.001 */
-        return vips_svgload_buffer(data, size, out, "scale", svg_scale, "dpi",
-                                   72.0 * scale / svg_scale, COMMON, NULL);
     case PICTURE_PPM:
         source = vips_source_new_from_memory(data, size);
         if (source == NULL) return -1;
@@ -194,8 +189,7 @@ static akin_status open_raster(job *j, uint32_t *width, uint32_t *height,
         return akin_fail(err, AKIN_TOO_LARGE,
                          "a JPEG picture with more than %d scans",
                          MAX_JPEG_SCANS);
-    if (open_image(j, 1, 1.0, &j->image))
-        return fail_vips(j, AKIN_BAD_DATA, err);
+    if (open_image(j, 1, &j->image)) return fail_vips(j, AKIN_BAD_DATA, err);
     *width = (uint32_t)vips_image_get_width(j->image);
     *height = (uint32_t)vips_image_get_height(j->image);
     rc = check_limits(j, *width, *height, err);
@@ -203,7 +197,7 @@ static akin_status open_raster(job *j, uint32_t *width, uint32_t *height,
     j->factor = shrink_factor(j, *width, *height);
     j->out->shrink = j->factor;
     if (j->format == PICTURE_JPEG && j->factor > 1) {
-        if (open_image(j, (int)j->factor, 1.0, &small))
+        if (open_image(j, (int)j->factor, &small))
             return fail_vips(j, AKIN_BAD_DATA, err);
         g_object_unref(j->image);
         j->image = small;
@@ -212,41 +206,15 @@ static akin_status open_raster(job *j, uint32_t *width, uint32_t *height,
     return AKIN_OK;
 }
 
-/* The size that a drawing claims, in its own units. libvips gives 1 for a side
- * that does not fit an int, so a side of 1 is looked at again through two lenses
- * that make everything smaller. */
-static bool claimed_size(const job *j, double *width, double *height)
+/* j->owned, (height, width, bands) bytes, as the image. */
+static akin_status image_of_owned(job *j, uint32_t width, uint32_t height,
+                                  uint32_t bands, akin_error *err)
 {
-    double lens = 1.0;
-
-    *width = *height = 0;
-    for (; lens >= 1e-6; lens *= 1e-3) {
-        VipsImage *image = NULL;
-
-        if (open_image(j, 1, lens, &image)) break;
-        if (*width <= 1) *width = image->Xsize > 1 ? image->Xsize / lens : 1;
-        if (*height <= 1) *height = image->Ysize > 1 ? image->Ysize / lens : 1;
-        g_object_unref(image);
-        if (*width > 1 && *height > 1) break;
-    }
-    return *width >= 1 && *height >= 1;
-}
-
-/* Sizes that libvips would misread are written anew (picture_svg.c). */
-static akin_status svg_in_units(job *j, akin_error *err)
-{
-    size_t element = akin__picture_svg_element(j->bytes);
-    akin_buf text = {0};
-    akin_status rc = AKIN_OK;
-
-    if (element) rc = akin__picture_svg_units(j->bytes, element, &text, err);
-    if (rc || !text.size) {
-        akin_buf_clear(&text);
-        return rc;
-    }
-    akin_free(j->owned);
-    j->owned = text.data;
-    j->bytes = (akin_span){text.data, text.size};
+    j->image = vips_image_new_from_memory(
+        j->owned, (size_t)width * height * bands, (int)width, (int)height,
+        (int)bands, VIPS_FORMAT_UCHAR);
+    if (j->image == NULL) return fail_vips(j, AKIN_NOMEM, err);
+    j->image->Type = VIPS_INTERPRETATION_sRGB;
     return AKIN_OK;
 }
 
@@ -255,31 +223,16 @@ static akin_status svg_in_units(job *j, akin_error *err)
 static akin_status open_svg(job *j, uint32_t *width, uint32_t *height,
                             akin_error *err)
 {
-    double w, h, scale, shorter, longer;
-    akin_status rc = svg_in_units(j, err);
+    uint8_t *pixels;
+    akin_status rc = akin__picture_svg(j->bytes, j->options.shrink_to, width,
+                                       height, &pixels, err);
 
     if (rc) return rc;
-    if (!claimed_size(j, &w, &h)) return fail_vips(j, AKIN_BAD_DATA, err);
-    vips_error_clear();
-    shorter = w < h ? w : h;
-    longer = w < h ? h : w;
-    scale = AKIN_PICTURE_SVG_SIDE / longer;
-    if (j->options.shrink_to != 0 &&
-        shorter * scale > (double)j->options.shrink_to * SVG_KEEP)
-        scale = (double)j->options.shrink_to * SVG_KEEP / shorter;
-    if (shorter * scale < 1.0)
-        return akin_fail(err, AKIN_BAD_DATA,
-                         "a drawing of %.0f x %.0f is too thin", w, h);
-    if (open_image(j, 1, scale, &j->image))
-        return fail_vips(j, AKIN_BAD_DATA, err);
-    *width = (uint32_t)vips_image_get_width(j->image);
-    *height = (uint32_t)vips_image_get_height(j->image);
-    /* what libvips could not express it shows as 1 x 1 */
-    if (*width * 2 < w * scale || *height * 2 < h * scale)
-        return akin_fail(err, AKIN_BAD_DATA,
-                         "a drawing with a size that cannot be");
+    akin_free(j->owned); /* the text that was unpacked, if it was */
+    j->owned = pixels;
     j->out->shrink = 1;
-    return check_limits(j, *width, *height, err);
+    rc = check_limits(j, *width, *height, err);
+    return rc ? rc : image_of_owned(j, *width, *height, 3, err);
 }
 
 static akin_status open_svgz(job *j, uint32_t *width, uint32_t *height,
@@ -307,11 +260,8 @@ static akin_status open_bmp(job *j, uint32_t *width, uint32_t *height,
     rc = akin__picture_bmp(j->bytes, false, width, height, &bands, &j->owned,
                            err);
     if (rc) return rc;
-    j->image = vips_image_new_from_memory(
-        j->owned, (size_t)*width * *height * bands, (int)*width, (int)*height,
-        (int)bands, VIPS_FORMAT_UCHAR);
-    if (j->image == NULL) return fail_vips(j, AKIN_NOMEM, err);
-    j->image->Type = VIPS_INTERPRETATION_sRGB;
+    rc = image_of_owned(j, *width, *height, bands, err);
+    if (rc) return rc;
     j->factor = shrink_factor(j, *width, *height);
     j->out->shrink = j->factor;
     return AKIN_OK;

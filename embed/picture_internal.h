@@ -22,15 +22,6 @@ typedef enum {
 akin__picture_format akin__picture_format_of(akin_span bytes);
 const char *akin__picture_format_name(akin__picture_format format);
 
-/* Where the name of a drawing's root element begins; 0: it is none. */
-size_t akin__picture_svg_element(akin_span bytes);
-
-/* Appends the drawing with its width and height in user units, when it gives
- * them in pt, pc, in, mm or cm and has no viewBox; else nothing. element: as
- * found above. */
-akin_status akin__picture_svg_units(akin_span bytes, size_t element,
-                                    akin_buf *out, akin_error *err);
-
 /* Starts libvips, once per process. Fails with AKIN_INTERNAL. */
 akin_status akin__picture_need_vips(akin_error *err);
 
@@ -78,6 +69,12 @@ void akin__picture_sink_clear(akin__picture_sink *sink);
 akin_status akin__picture_bmp(akin_span bytes, bool header_only,
                               uint32_t *width, uint32_t *height,
                               uint32_t *bands, uint8_t **out, akin_error *err);
+
+/* A drawing over white. *out: (height, width, 3), freed by akin_free. Runs where
+ * it is called: see akin__picture_decode_apart for bytes from outside. */
+akin_status akin__picture_svg(akin_span bytes, uint32_t shrink_to,
+                              uint32_t *width, uint32_t *height, uint8_t **out,
+                              akin_error *err);
 
 /* Weights of one direction of a resize of `in` pixels, for the outputs
  * from..from+n-1: output i of these is the sum over t < count[i] of

@@ -28,7 +28,7 @@ static bool is_svg_element(const char *text, size_t at, size_t n)
 }
 
 /* Text that is XML (or a bare <svg) with an <svg element near its start. */
-size_t akin__picture_svg_element(akin_span bytes)
+static bool is_svg(akin_span bytes)
 {
     const char *text = bytes.data;
     size_t n = bytes.size < SVG_SEARCH ? bytes.size : SVG_SEARCH;
@@ -37,15 +37,10 @@ size_t akin__picture_svg_element(akin_span bytes)
     if (starts(bytes, 0, "\xef\xbb\xbf", 3)) i = 3;
     while (i < n && strchr(" \t\r\n", text[i]) != NULL && text[i] != '\0')
         i++;
-    if (i >= n || text[i] != '<' || memchr(text, '\0', n) != NULL) return 0;
+    if (i >= n || text[i] != '<' || memchr(text, '\0', n) != NULL) return false;
     for (; i < n; i++)
-        if (text[i] == '<' && is_svg_element(text, i + 1, n)) return i + 1;
-    return 0;
-}
-
-static bool is_svg(akin_span bytes)
-{
-    return akin__picture_svg_element(bytes) != 0;
+        if (text[i] == '<' && is_svg_element(text, i + 1, n)) return true;
+    return false;
 }
 
 static bool is_ppm(akin_span bytes)
