@@ -14,10 +14,9 @@
 #define CURVE_K 10
 
 bool akin__curve_pick(const akin_curve *curve, float recall, uint32_t k,
-                      uint32_t nlist, akin__plan *plan)
+                      akin__plan *plan)
 {
     const akin_curve_point *point = NULL;
-    double wider = k > CURVE_K ? sqrt((double)k / CURVE_K) : 1;
     double more =
         k > CURVE_K ? (double)k / CURVE_K : fmax(0.5, (double)k / CURVE_K);
     plan->nprobe = 16;
@@ -36,8 +35,6 @@ bool akin__curve_pick(const akin_curve *curve, float recall, uint32_t k,
         plan->recall = point->recall;
     }
     plan->candidates = (uint32_t)ceil(plan->candidates * more);
-    plan->nprobe = (uint32_t)ceil(plan->nprobe * wider);
-    if (plan->nprobe > nlist) plan->nprobe = nlist;
     return true;
 }
 

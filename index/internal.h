@@ -441,6 +441,6 @@ akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
                                  void *user, akin_curve *out, akin_error *err);
 /* The cheapest settings that reach `recall` at k; false: only exact does. */
 bool akin__curve_pick(const akin_curve *curve, float recall, uint32_t k,
-                      uint32_t nlist, akin__plan *plan);
+                      akin__plan *plan);
 
 #endif

@@ -48,60 +48,53 @@ static bool pick(const akin__view *view, const akin_search_params *params,
                  akin__plan *plan)
 {
     const akin_curve *curves = view->curves->by;
-    uint32_t nlist = view->gen->head.nlist;
     float recall = params->recall;
     if (params->kind == AKIN_QUERY_TEXT && curves[AKIN_QUERY_TEXT].n_points)
         return akin__curve_pick(&curves[AKIN_QUERY_TEXT], recall, params->k,
-                                nlist, plan);
+                                plan);
     /* words reach less than items at the same settings: aim at half the loss */
     if (params->kind == AKIN_QUERY_TEXT) recall = (1 + recall) / 2;
-    return akin__curve_pick(&curves[AKIN_QUERY_ITEM], recall, params->k, nlist,
-                            plan);
+    return akin__curve_pick(&curves[AKIN_QUERY_ITEM], recall, params->k, plan);
 }
 
-/* Settings for the share of the rows that pass a filter. The neighbours among
- * few survivors lie in lists further off; how far was measured at 1/8 and 1/64,
- * and is interpolated between, in the logarithm. That errs a little, so that a
- * quarter of the loss allowed is kept back, and 20 k survivors are looked at,
- * which matters where lists are short. On texts the filter is taken to weigh as
- * on items. */
-static bool pick_filtered(const akin__view *view,
-                          const akin_search_params *params, double share,
-                          akin__plan *plan)
+/* Settings for rarer neighbours. The k-th neighbour among the share of rows that
+ * pass a filter lies as far off as the k/share-th among all, and the lists that
+ * hold it with it: a filter and a large k ask for the same. How far was measured
+ * with k = 10 at shares of 1/8 and 1/64, and is interpolated between, in the
+ * logarithm. That errs, so that half of the loss allowed is kept
+ * back, and survivors for 20 times k are looked at, which matters where lists
+ * are short. Texts are taken to go as much further as they do without a filter.
+ * share: times 10/k where k is larger. */
+static bool pick_rare(const akin__view *view, const akin_search_params *params,
+                      double share, akin__plan *plan)
 {
     const akin__head *head = &view->gen->head;
     const akin_curve *filtered = &view->curves->by[AKIN__FILTERED];
     akin_search_params as_item = *params;
     akin__plan near, far, item;
     double nprobe, level = 1, rows = (double)head->rows;
-    double recall = 0.25 + 0.75 * (double)params->recall;
+    float recall = 0.5f + 0.5f * params->recall;
     as_item.kind = AKIN_QUERY_ITEM;
     if (!pick(view, params, plan) || !pick(view, &as_item, &item)) return false;
     near = item;
     if (share < 1. / 8 && filtered->n_points) {
-        if (!akin__curve_pick(filtered++, (float)recall, params->k, head->nlist,
-                              &near))
+        if (!akin__curve_pick(filtered++, recall, params->k, &near))
             return false;
         level = 1. / 8;
     }
-    if (filtered->n_points) {
+    far = near;
+    if (filtered->n_points && filtered < view->curves->by + AKIN__CURVES) {
         double t = log(level / share) / log(8);
-        if (!akin__curve_pick(filtered, (float)recall, params->k, head->nlist,
-                              &far))
-            return false;
+        if (!akin__curve_pick(filtered, recall, params->k, &far)) return false;
         nprobe = near.nprobe * pow((double)far.nprobe / near.nprobe, t);
     } else {
-        far = near;
         nprobe = near.nprobe * level / share;
     }
     nprobe *= fmax(1, (double)plan->nprobe / item.nprobe);
-    nprobe = fmax(nprobe, 20. * params->k * head->nlist / (rows * share));
+    nprobe = fmax(nprobe, 200. * head->nlist / (rows * share));
     plan->nprobe = nprobe < head->nlist ? (uint32_t)ceil(nprobe) : head->nlist;
     if (near.candidates > plan->candidates) plan->candidates = near.candidates;
     if (far.candidates > plan->candidates) plan->candidates = far.candidates;
-    /* where the filter leaves out just the lists near the query, look on */
-    plan->least =
-        (uint64_t)(0.5 * share * plan->nprobe * rows / head->nlist) + 1;
     return true;
 }
 
@@ -110,8 +103,7 @@ void akin__plan_for(const akin__view *view, const akin_search_params *params,
 {
     const akin__head *head = &view->gen->head;
     const akin__plan exact = {.exact = true, .recall = 1};
-    double share = 1, rows = (double)head->rows;
-    bool filtered;
+    double share = 1, rare, rows = (double)head->rows;
     *plan = exact;
     if (!view->gen->ivf || params->exact) return;
     if (params->nprobe) { /* settings that the caller names are his to choose */
@@ -122,21 +114,25 @@ void akin__plan_for(const akin__view *view, const akin_search_params *params,
         plan->candidates =
             params->candidates ? params->candidates : 20 * params->k;
     } else {
+        if (params->recall >= 1) return;
         if (params->selector) share = selectivity(view, params->selector);
         if (view->dead) share *= 1 - (double)view->dead->count / rows;
         share = fmax(share, 1 / rows);
-        filtered = share < 0.9;
-        if (params->recall >= 1) return;
-        if (!(filtered ? pick_filtered(view, params, share, plan)
-                       : pick(view, params, plan))) {
+        rare = share * (params->k > 10 ? 10. / params->k : 1);
+        if (!(rare < 0.9 ? pick_rare(view, params, rare, plan)
+                         : pick(view, params, plan))) {
             *plan = exact;
             return;
         }
         plan->exact = false;
         if (params->candidates) plan->candidates = params->candidates;
+        /* where the filter leaves out just the lists near the query, look on */
+        if (share < 0.9)
+            plan->least =
+                (uint64_t)(0.5 * share * plan->nprobe * rows / head->nlist) + 1;
         if (akin__exact_cost(rows * share, head->dim) <
             akin__ivf_cost(head, plan->nprobe, plan->candidates, share,
-                           filtered))
+                           share < 0.9))
             *plan = exact;
     }
     if (plan->candidates < params->k) plan->candidates = params->k;
