@@ -187,8 +187,12 @@ static enum MHD_Result send_reply(akin_http_call *call)
 static enum MHD_Result finish(akin_http_call *call)
 {
     call->phase = HTTP_DONE;
-    if (!call->failed && call->route && call->route->flags & HTTP_EVENTS)
-        return akin__http_events_begin(call);
+    if (!call->failed && call->route && call->route->flags & HTTP_EVENTS) {
+        akin_error err;
+        akin_status rc = akin__http_events_room(call->http, &err);
+        if (!rc) return akin__http_events_begin(call);
+        akin__http_fail(call, rc, &err);
+    }
     return send_reply(call);
 }
 

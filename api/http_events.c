@@ -63,13 +63,19 @@ static size_t count_streams(const akin_http *http)
     return n;
 }
 
+akin_status akin__http_events_room(const akin_http *http, akin_error *err)
+{
+    if (http->stopping) return akin_fail(err, AKIN_BUSY, "the server stops");
+    if (count_streams(http) < STREAM_MAXIMUM) return AKIN_OK;
+    return akin_fail(err, AKIN_BUSY, "%d streams of events are open already",
+                     STREAM_MAXIMUM);
+}
+
 enum MHD_Result akin__http_events_begin(akin_http_call *call)
 {
     akin_http *http = call->http;
-    stream *s = NULL;
+    stream *s = akin_calloc(1, sizeof *s);
 
-    if (count_streams(http) < STREAM_MAXIMUM && !http->stopping)
-        s = akin_calloc(1, sizeof *s);
     if (!s) return MHD_NO;
     s->http = http;
     s->connection = call->connection;

@@ -144,6 +144,8 @@ akin_status akin__http_allowed(akin_http_call *call, akin_error *err);
 
 /* ---- http_events.c ------------------------------------------------------- */
 
+/* Whether one more can listen; AKIN_BUSY. */
+akin_status akin__http_events_room(const akin_http *http, akin_error *err);
 /* Answers the call with events until the client goes away. Loop thread. */
 enum MHD_Result akin__http_events_begin(akin_http_call *call);
 /* Every half second while someone listens. */

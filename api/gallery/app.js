@@ -187,7 +187,7 @@ for (const [id, key] of [['words', 'words'], ['without', 'without']]) {
       if (text === question[key]) return;
       question[key] = text;
       changed(false);
-    }, 90);
+    }, 50);
   });
 }
 $('search').addEventListener('submit', (event) => {

@@ -83,6 +83,16 @@ describe('core', () => {
     assert.equal((await ask(server, 'GET', '/readyz')).status, 200);
   });
 
+  test('only so many may listen to events', async () => {
+    const listening = await Promise.all(Array.from({length: 64}, () => fetch(`${server.url}/jobs/events`)));
+    assert.ok(listening.every((r) => r.status === 200));
+    const one = await ask(server, 'GET', '/jobs/events');
+    assert.equal(one.status, 503);
+    assert.match(one.body.status.error, /already/);
+    assert.equal(one.headers.get('retry-after'), '1');
+    await Promise.all(listening.map((r) => r.body.cancel()));
+  });
+
   test('pages of other sites may not change anything', async () => {
     const refused = await ask(server, 'DELETE', '/collections/a', undefined, {origin: 'http://evil.example'});
     assert.equal(refused.status, 403);
