@@ -35,6 +35,8 @@ extern "C" {
 #define AKIN_MAX_NODES            1024    /* nodes of a predicate */
 #define AKIN_MAX_JOB_ERRORS       1000    /* errors kept of one job */
 #define AKIN_HASH_BYTES           32      /* content, pixel, model hash */
+#define AKIN_SKETCH_BYTES         1024    /* small grey picture of an item */
+#define AKIN_MAX_DUPE_EDGES       256     /* found by one look */
 
 typedef struct akin_storage akin_storage;
 
@@ -100,24 +102,27 @@ typedef struct {
     const uint8_t *pixel_hash;   /* AKIN_HASH_BYTES, of oriented pixels */
     const uint64_t *phashes;     /* perceptual hashes, with content_hash */
     uint32_t phash_count;
+    const uint8_t *sketch;  /* AKIN_SKETCH_BYTES, with content_hash */
     uint32_t width, height; /* pixels, oriented; 0: not given */
     akin_span format;       /* "jpeg", "png", ... */
     akin_span thumb;        /* picture file, goes to thumbs.db after commit */
 } akin_item_data;
 
 typedef enum {
-    AKIN_WRITE_PUT,      /* item */
-    AKIN_WRITE_REMOVE,   /* item: id */
-    AKIN_WRITE_VECTOR,   /* vector of another model for an item that exists */
-    AKIN_WRITE_CREATE,   /* collection */
-    AKIN_WRITE_CHANGE,   /* collection: settings, models */
-    AKIN_WRITE_DROP,     /* collection, with everything in it */
-    AKIN_WRITE_TRIM,     /* forget removals up to a change number */
-    AKIN_WRITE_FORGET,   /* drop the vectors of one model */
-    AKIN_WRITE_FIELD,    /* declare and index an attribute */
-    AKIN_WRITE_JOB,      /* new job */
-    AKIN_WRITE_JOB_SET,  /* state, progress of a job */
-    AKIN_WRITE_JOB_ERROR /* add an error to a job */
+    AKIN_WRITE_PUT,       /* item */
+    AKIN_WRITE_REMOVE,    /* item: id */
+    AKIN_WRITE_VECTOR,    /* vector of another model for an item that exists */
+    AKIN_WRITE_CREATE,    /* collection */
+    AKIN_WRITE_CHANGE,    /* collection: settings, models */
+    AKIN_WRITE_DROP,      /* collection, with everything in it */
+    AKIN_WRITE_TRIM,      /* forget removals up to a change number */
+    AKIN_WRITE_FORGET,    /* drop the vectors of one model */
+    AKIN_WRITE_FIELD,     /* declare and index an attribute */
+    AKIN_WRITE_JOB,       /* new job */
+    AKIN_WRITE_JOB_SET,   /* state, progress of a job */
+    AKIN_WRITE_JOB_ERROR, /* add an error to a job */
+    AKIN_WRITE_DUPES,     /* what a look for an item's duplicates found */
+    AKIN_WRITE_DISMISS    /* a pair is no duplicate; or is, after all */
 } akin_write_kind;
 
 enum {                           /* akin_write.flags */
@@ -143,6 +148,22 @@ typedef enum {
     AKIN_FIELD_DATETIME, /* RFC 3339 text */
     AKIN_FIELD_TYPES
 } akin_field_type;
+
+typedef enum { AKIN_DUPE_EXACT, AKIN_DUPE_NEAR, AKIN_DUPE_SIMILAR } akin_dupe;
+
+/* Why one item may be a duplicate of another. */
+typedef struct {
+    uint64_t num; /* the other item */
+    akin_dupe level;
+    bool same_bytes, same_pixels;
+    uint32_t
+        distance;     /* of perceptual hashes, bits; UINT32_MAX: not compared */
+    float similarity; /* of sketches, -1..1; -2: not compared */
+    float cosine;     /* of embeddings; -2: not compared */
+    uint32_t turn;    /* orientation that fits best, 1..8 */
+    const uint8_t *content_hash; /* of the other item, when it was looked at;
+                                    NULL when read */
+} akin_dupe_edge;
 
 /* One change. Everything is borrowed for the call. Members by kind:
  *
@@ -177,7 +198,14 @@ typedef enum {
  *        result's num is the job's number.
  * JOB_SET job, state, progress (JSON, if given), message (if given).
  * JOB_ERROR job, item.id or item.source, message; the first
- *        AKIN_MAX_JOB_ERRORS are kept, the rest only counted. */
+ *        AKIN_MAX_JOB_ERRORS are kept, the rest only counted.
+ * DUPES  collection, num, content_hash (of the item when it was looked at),
+ *        edges, nedges, sketch (NULL: leave it): stores the edges and takes the
+ *        item off the queue. "unchanged", and still queued, when the item has
+ *        other content meanwhile; edges to such items are left out.
+ * DISMISS collection, pair (two ids), undo. Remembered by the bytes of the two
+ *        pictures where these differ, so also for other items with these
+ *        pictures; else by the ids. AKIN_NOT_FOUND. */
 typedef struct {
     akin_write_kind kind;
     uint32_t collection;
@@ -197,6 +225,12 @@ typedef struct {
     akin_job_state state;
     akin_span progress;
     akin_span message;
+    const uint8_t *content_hash;
+    const akin_dupe_edge *edges;
+    size_t nedges;
+    const uint8_t *sketch;
+    akin_span pair[2];
+    bool undo;
 } akin_write;
 
 typedef enum { AKIN_UNCHANGED, AKIN_CREATED, AKIN_UPDATED } akin_outcome;
@@ -529,6 +563,49 @@ akin_status akin_storage_job_errors(akin_storage *storage, uint64_t job,
                                     akin_job_error_each *each, void *user,
                                     akin_error *err) AKIN_MUST_CHECK;
 const char *akin_job_state_name(akin_job_state state);
+
+/* ---- duplicates --------------------------------------------------------- */
+
+/* Items with a picture that was not looked at yet: new ones, changed ones, and
+ * neighbours of removed ones. Oldest first, at most limit. total (may be NULL):
+ * all there are. */
+typedef bool akin_num_each(void *user, uint64_t num);
+akin_status akin_storage_dupe_queue(akin_storage *storage, uint32_t collection,
+                                    uint64_t limit, akin_num_each *each,
+                                    void *user, uint64_t *total,
+                                    akin_error *err) AKIN_MUST_CHECK;
+
+/* Perceptual hashes of all items that have some, by num. */
+typedef bool akin_phash_each(void *user, uint64_t num, const uint64_t *phashes,
+                             uint32_t count);
+akin_status akin_storage_phashes(akin_storage *storage, uint32_t collection,
+                                 akin_phash_each *each, void *user,
+                                 akin_error *err) AKIN_MUST_CHECK;
+
+/* out: (AKIN_SKETCH_BYTES). AKIN_NOT_FOUND. */
+akin_status akin_storage_sketch(akin_storage *storage, uint64_t num,
+                                uint8_t *out, akin_error *err) AKIN_MUST_CHECK;
+
+/* The edges of all items that `num` is joined to, directly or over others, by
+ * edges of `level` or stricter that were not dismissed; each edge comes from
+ * both its ends, num's first. Goes no further than `most` items. */
+typedef bool akin_dupe_edge_each(void *user, uint64_t from,
+                                 const akin_dupe_edge *edge);
+akin_status akin_storage_dupe_component(akin_storage *storage,
+                                        uint32_t collection, uint64_t num,
+                                        akin_dupe level, size_t most,
+                                        akin_dupe_edge_each *each, void *user,
+                                        akin_error *err) AKIN_MUST_CHECK;
+/* The first item above number `after` from which such an edge, dismissed or
+ * not, leads to a higher number. *num 0: none. */
+akin_status akin_storage_dupe_next(akin_storage *storage, uint32_t collection,
+                                   uint64_t after, akin_dupe level,
+                                   uint64_t *num,
+                                   akin_error *err) AKIN_MUST_CHECK;
+/* Whether the pair was dismissed. */
+akin_status akin_storage_dismissed(akin_storage *storage, uint32_t collection,
+                                   uint64_t a, uint64_t b, bool *out,
+                                   akin_error *err) AKIN_MUST_CHECK;
 
 /* ---- thumbnails, check, backup ------------------------------------------ */
 

@@ -64,6 +64,12 @@ static const char *const promises[] = {
     " JOIN collections c ON c.collection = f.collection AND name IS NOT NULL"
     " LEFT JOIN items i ON i.num = t.num WHERE i.num IS NULL",
 
+    "SELECT printf('duplicates %d and %d: no such items in collection %d', a, "
+    "b,"
+    " e.collection) FROM dupe_edges e LEFT JOIN items i ON i.num = a"
+    " LEFT JOIN items j ON j.num = b WHERE i.collection IS NOT e.collection"
+    " OR j.collection IS NOT e.collection",
+
     "SELECT printf('table %s: row %d refers to a missing row of %s', \"table\","
     " rowid, parent) FROM pragma_foreign_key_check",
 

@@ -159,6 +159,12 @@ akin_status akin__op_vector(akin__writing *w, const akin_write *op,
                             akin_write_result *result, akin_error *err);
 akin_status akin__op_field(akin__writing *w, const akin_write *op,
                            akin_write_result *result, akin_error *err);
+akin_status akin__op_dupes(akin__writing *w, const akin_write *op,
+                           akin_write_result *result, akin_error *err);
+akin_status akin__op_dismiss(akin__writing *w, const akin_write *op,
+                             akin_write_result *result, akin_error *err);
+akin_status akin__sketch_set(akin__conn *conn, uint64_t num,
+                             const uint8_t *sketch, akin_error *err);
 /* An op of akin_storage_check: the full text index of a collection against its
  * captions, which SQLite does only on a connection that may write. */
 #define AKIN__WRITE_CHECK_TEXT ((akin_write_kind)1000)

@@ -301,6 +301,8 @@ akin_status akin__op(akin__writing *w, const akin_write *op,
     case AKIN_WRITE_JOB: return op_job(w, op, result, err);
     case AKIN_WRITE_JOB_SET: return op_job_set(w, op, result, err);
     case AKIN_WRITE_JOB_ERROR: return op_job_error(w, op, result, err);
+    case AKIN_WRITE_DUPES: return akin__op_dupes(w, op, result, err);
+    case AKIN_WRITE_DISMISS: return akin__op_dismiss(w, op, result, err);
     }
     if (op->kind == AKIN__WRITE_CHECK_TEXT)
         return akin__caption_check(w->conn, op->collection, err);

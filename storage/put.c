@@ -339,6 +339,8 @@ static akin_status store(putting *p, akin_write_result *result, akin_error *err)
                                p->reader.collection.captions, p->exists, num,
                                p->now.caption, err);
     if (!rc) rc = store_tags(p, num, err);
+    if (!rc && p->op->item->sketch)
+        rc = akin__sketch_set(p->w->conn, num, p->op->item->sketch, err);
     if (!rc) rc = store_vectors(p, num, seq, err);
     if (!rc) rc = touch(p->w, p->op->collection, seq, p->exists ? 0 : 1, err);
     result->num = num;

@@ -80,6 +80,58 @@ const char *const akin__schema[] = {
     "  job INTEGER NOT NULL REFERENCES jobs(job), n INTEGER NOT NULL,"
     "  item BLOB NOT NULL, message TEXT NOT NULL,"
     "  PRIMARY KEY(job, n)) WITHOUT ROWID;",
+
+    /* Duplicates. dupe_queue: items to be looked at; triggers fill it, so that
+     * no way of storing or removing an item forgets it. Neighbours of what goes
+     * are looked at again, for they may have been joined over it. Edges have
+     * a < b. dismissed: "h" and the content hash, or "i" and the id; a <= b. */
+    "CREATE TABLE dupe_queue("
+    "  num INTEGER PRIMARY KEY, collection INTEGER NOT NULL);"
+    "CREATE INDEX dupe_queue_collection ON dupe_queue(collection);"
+    "CREATE TABLE sketches(num INTEGER PRIMARY KEY, sketch BLOB NOT NULL);"
+    "CREATE TABLE dupe_edges("
+    "  a INTEGER NOT NULL, b INTEGER NOT NULL, collection INTEGER NOT NULL,"
+    "  level INTEGER NOT NULL, same INTEGER NOT NULL, distance INTEGER,"
+    "  similarity REAL, cosine REAL, turn INTEGER NOT NULL,"
+    "  PRIMARY KEY(a, b)) WITHOUT ROWID;"
+    "CREATE INDEX dupe_edges_b ON dupe_edges(b);"
+    "CREATE INDEX dupe_edges_first ON dupe_edges(collection, a, level);"
+    "CREATE TABLE dupe_dismissed("
+    "  collection INTEGER NOT NULL, a BLOB NOT NULL, b BLOB NOT NULL,"
+    "  created INTEGER NOT NULL, PRIMARY KEY(collection, a, b)) WITHOUT ROWID;"
+    "CREATE TRIGGER dupe_added AFTER INSERT ON items"
+    " WHEN new.content_hash IS NOT NULL BEGIN"
+    "  INSERT INTO dupe_queue VALUES(new.num, new.collection);"
+    " END;"
+    "CREATE TRIGGER dupe_changed AFTER UPDATE OF content_hash ON items"
+    " WHEN old.content_hash IS NOT new.content_hash BEGIN"
+    "  INSERT OR IGNORE INTO dupe_queue SELECT b, collection FROM dupe_edges"
+    "   WHERE a = new.num;"
+    "  INSERT OR IGNORE INTO dupe_queue SELECT a, collection FROM dupe_edges"
+    "   WHERE b = new.num;"
+    "  DELETE FROM dupe_edges WHERE a = new.num;"
+    "  DELETE FROM dupe_edges WHERE b = new.num;"
+    "  DELETE FROM sketches WHERE num = new.num;"
+    "  DELETE FROM dupe_queue WHERE num = new.num;"
+    "  INSERT INTO dupe_queue SELECT new.num, new.collection"
+    "   WHERE new.content_hash IS NOT NULL;"
+    " END;"
+    "CREATE TRIGGER dupe_removed AFTER DELETE ON items"
+    " WHEN old.content_hash IS NOT NULL BEGIN"
+    "  INSERT OR IGNORE INTO dupe_queue SELECT b, collection FROM dupe_edges"
+    "   WHERE a = old.num;"
+    "  INSERT OR IGNORE INTO dupe_queue SELECT a, collection FROM dupe_edges"
+    "   WHERE b = old.num;"
+    "  DELETE FROM dupe_edges WHERE a = old.num;"
+    "  DELETE FROM dupe_edges WHERE b = old.num;"
+    "  DELETE FROM sketches WHERE num = old.num;"
+    "  DELETE FROM dupe_queue WHERE num = old.num;"
+    " END;"
+    "CREATE TRIGGER dupe_dropped AFTER DELETE ON collections BEGIN"
+    "  DELETE FROM dupe_dismissed WHERE collection = old.collection;"
+    " END;"
+    "INSERT INTO dupe_queue SELECT num, collection FROM items"
+    " WHERE content_hash IS NOT NULL;",
 };
 const uint32_t akin__schema_steps = sizeof akin__schema / sizeof *akin__schema;
 
