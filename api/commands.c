@@ -90,6 +90,13 @@ static const akin_command table[] = {
      "collection [MODEL directory]"},
     {"AKIN.CHECK", -1, READ | SLOW, akin_cmd_check, "akin",
      "check store and indexes against each other", "[collection] [REPAIR]"},
+    {"AKIN.DUPES", -2, READ | KEY | SLOW, akin_cmd_dupes, "akin",
+     "groups of duplicate pictures, with the evidence",
+     "collection [LEVEL exact|near|similar] [COUNT n] [CURSOR n] [PREFER "
+     "path] ..."},
+    {"AKIN.DISMISS", -4, WRITE | KEY, akin_cmd_dismiss, "akin",
+     "these are no duplicates of each other; UNDO: they may be",
+     "collection [UNDO] id id [id ...]"},
     {"AKIN.SAVE", 1, WRITE | SLOW, akin_cmd_save, "akin",
      "write indexes to disk now", ""},
     {"AKIN.CONFIG", -3, ADMIN, akin_cmd_config, "akin", "options",

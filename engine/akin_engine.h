@@ -505,6 +505,83 @@ AKIN_API akin_status akin_engine_embed_picture(akin_engine *engine,
                                                uint32_t *dim,
                                                akin_error *err) AKIN_MUST_CHECK;
 
+/* ---- duplicates -------------------------------------------------------------- */
+
+/* How sure it is. EXACT: the same bytes, or the same pixels once upright. NEAR:
+ * the same picture, perhaps recompressed, resized, cropped a little, framed,
+ * marked, brightened, turned or mirrored. SIMILAR: embeddings are close. */
+typedef enum {
+    AKIN_LEVEL_EXACT,
+    AKIN_LEVEL_NEAR,
+    AKIN_LEVEL_SIMILAR
+} akin_level;
+
+/* "exact", "near", "similar". The second returns false for other words. */
+AKIN_API const char *akin_level_text(akin_level level);
+AKIN_API bool akin_level_parse(const char *text, akin_level *out);
+
+/* One picture of a group, and the evidence that it belongs there: how it
+ * compares with the member `beside`. */
+typedef struct {
+    akin_item_info item;
+    size_t beside; /* member of the group; its own number: the centre, to which
+                      the others are compared */
+    akin_level level;
+    bool same_bytes, same_pixels;
+    uint32_t distance; /* of perceptual hashes, 0..255; UINT32_MAX: not known */
+    float similarity;  /* of the pictures themselves, -1..1; NAN: not known */
+    float cosine;      /* of embeddings; NAN: not known */
+    uint32_t turn;     /* EXIF orientation that turns it like `beside`, 1..8 */
+} akin_dupe_member;
+
+typedef struct {
+    akin_dupe_member *members; /* (n), by time of adding */
+    size_t n;
+    size_t keep;      /* which one to keep */
+    char why[160];    /* that one, in words */
+    akin_level level; /* the weakest of the members' */
+} akin_dupe_group;
+
+#define AKIN_DUPES_MAX 1000 /* groups in one answer, about */
+
+typedef struct {
+    akin_level level; /* and everything surer */
+    uint32_t count;   /* groups wanted, 0: 20; a few more may come */
+    uint64_t cursor;  /* of the page before; 0: the first page */
+    /* Which picture to keep is decided by the first rule that tells two apart:
+     * path begins with an earlier one of these; more pixels; more bytes; a
+     * lossless format; older; the path that sorts first. */
+    const char *const *prefer;
+    size_t nprefer;
+} akin_dupe_query;
+
+typedef struct {
+    akin_dupe_group *groups;
+    size_t n;
+    uint64_t cursor;  /* for the next page; 0: this was the last */
+    uint64_t pending; /* pictures that were not looked at yet */
+} akin_dupe_page;
+AKIN_API void akin_dupe_page_clear(akin_dupe_page *page);
+
+/* A page of groups of duplicates. Pictures are looked at when they are put;
+ * where some are not yet (of an older directory, of an interrupted put), about a
+ * second is spent on these first, and `pending` says how many are left: ask
+ * again. Groups of pages that were read before do not change by the reading.
+ * Every member of a group was compared with its centre, so weak links do not
+ * chain. Fails with AKIN_INVALID. */
+AKIN_API akin_status akin_engine_dupes(akin_engine *engine,
+                                       const char *collection,
+                                       const akin_dupe_query *query,
+                                       akin_dupe_page *out, akin_error *err);
+
+/* No two of these n items (2..AKIN_DUPES_MAX) are duplicates of each other, nor
+ * are other items with the same pictures, now or later. undo: forget that.
+ * Fails with AKIN_NOT_FOUND, AKIN_INVALID. */
+AKIN_API akin_status akin_engine_dismiss(akin_engine *engine,
+                                         const char *collection,
+                                         const akin_span *ids, size_t n,
+                                         bool undo, akin_error *err);
+
 /* ---- long work ---------------------------------------------------------------- */
 
 typedef struct {
@@ -548,8 +625,10 @@ typedef struct {
     bool hidden;       /* names beginning with a dot too */
     bool follow_links; /* symbolic links to folders; those to files always */
     akin_caption_from captions;
-    bool force; /* read again what looks unchanged */
-    bool prune; /* remove items whose file is gone (folders only) */
+    bool force;       /* read again what looks unchanged */
+    bool prune;       /* remove items whose file is gone (folders only) */
+    bool whole_paths; /* id = absolute path, so that several folders fit into
+                         one collection; not for catalogues */
 } akin_ingest;
 
 /* Reads everything into the collection (made when missing), one transaction a

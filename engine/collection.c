@@ -1,6 +1,6 @@
 /* Collections: the list, one's life from create to drop, and the gate that
  * keeps a change of model away from writers (see akin__write_enter). */
-#include "internal.h"
+#include "dupes.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,6 +15,7 @@ static void collection_free(akin__collection *c)
     for (size_t i = 0; i < AKIN__SELECTIONS; i++)
         akin__selection_release(c->selections[i]);
     akin__view_release(c->view);
+    akin__dupes_close(c->dupes);
     if (c->dropped) {
         char *dir = akin_format("%s/%u", c->engine->index_dir, c->num);
         if (dir) (void)akin__remove_tree(dir, NULL);

@@ -131,7 +131,7 @@ static akin_status list_everything(reading *r, akin_error *err)
 
 static void file_work(const reading *r, const akin__file *f, akin__work *w)
 {
-    w->in.id = akin_span_of(f->id);
+    w->in.id = akin_span_of(r->source->whole_paths ? f->path : f->id);
     w->file = w->label = f->path;
     w->file_mtime_ns = f->mtime_ns;
     w->file_size = f->size;

@@ -138,6 +138,8 @@ typedef struct {
 
 #define AKIN__CANDIDATES 16
 
+typedef struct akin__dupes akin__dupes; /* dupes.h */
+
 typedef struct akin__collection {
     struct akin__collection *next;
     akin_engine *engine;
@@ -156,6 +158,7 @@ typedef struct akin__collection {
     akin__selection *selections[AKIN__SELECTIONS];
     uint64_t clock;
     akin__candidate candidates[AKIN__CANDIDATES];
+    akin__dupes *dupes; /* NULL: nobody has looked for duplicates yet */
 } akin__collection;
 
 akin_status akin__collections_open(akin_engine *engine, akin_error *err);
@@ -246,6 +249,7 @@ typedef struct {
     uint8_t hash[AKIN_HASH_BYTES];
     uint8_t pixel_hash[AKIN_HASH_BYTES];
     uint64_t phashes[AKIN__PHASHES];
+    uint8_t sketch[AKIN_SKETCH_BYTES];
     uint32_t width, height;
     char format[8];
     akin_buf thumb;

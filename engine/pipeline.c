@@ -5,7 +5,7 @@
  * (akin__flow_run) runs them in three threads joined by queues of two chunks, so
  * that decoding, encoding and the disk overlap and nothing piles up. The decode
  * pool works inside prepare, the encoder's threads inside encode. */
-#include "internal.h"
+#include "dupes.h"
 
 #include <string.h>
 
@@ -183,6 +183,7 @@ static void fill_item(const akin__chunk *chunk, size_t i, akin_item_data *item)
     item->pixel_hash = w->pixel_hash;
     item->phashes = w->phashes;
     item->phash_count = AKIN__PHASHES;
+    item->sketch = w->sketch;
     item->width = w->width;
     item->height = w->height;
     item->format = akin_span_of(w->format);
@@ -199,6 +200,20 @@ static void take_result(akin__work *w, const akin_write_result *from)
         fail_work(w, from->status, from->error.message);
     else
         w->result.outcome = outcomes[from->outcome];
+}
+
+/* What is new is looked at at once, with some of what was left before. It stays
+ * queued when that fails, so a failure is no reason to fail the put. */
+static void look_for_dupes(const akin__chunk *chunk)
+{
+    akin_error error = {0};
+    size_t pictures = 0;
+    for (size_t i = 0; i < chunk->n; i++)
+        pictures += chunk->works[i].new_picture;
+    if (pictures && akin__dupes_look(chunk->collection, 2 * pictures, 0, false,
+                                     NULL, &error))
+        akin_log(AKIN_LOG_WARN, "duplicates in \"%s\": %s",
+                 chunk->collection->name, error.message);
 }
 
 akin_status akin__chunk_store(akin__chunk *chunk, akin_error *err)
@@ -230,6 +245,7 @@ akin_status akin__chunk_store(akin__chunk *chunk, akin_error *err)
         take_result(w, &results[n++]);
     }
     if (!rc && changed) rc = akin__publish(c, err);
+    if (!rc && changed) look_for_dupes(chunk);
     akin_free(items);
     akin_free(ops);
     akin_free(results);

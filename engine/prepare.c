@@ -102,6 +102,7 @@ static akin_status describe_picture(akin__chunk *chunk, akin__work *w,
     memcpy(w->phashes, hashes.whole.word, sizeof hashes.whole.word);
     memcpy(w->phashes + 4, hashes.trimmed.word, sizeof hashes.trimmed.word);
     w->phashes[8] = hashes.detail;
+    memcpy(w->sketch, hashes.sketch, sizeof w->sketch);
     w->width = picture->file_width;
     w->height = picture->file_height;
     memcpy(w->format, picture->format, sizeof w->format);

@@ -602,6 +602,10 @@ akin_status akin_storage_dupe_next(akin_storage *storage, uint32_t collection,
                                    uint64_t after, akin_dupe level,
                                    uint64_t *num,
                                    akin_error *err) AKIN_MUST_CHECK;
+/* How many pairs are dismissed. */
+akin_status akin_storage_dismissals(akin_storage *storage, uint32_t collection,
+                                    uint64_t *out,
+                                    akin_error *err) AKIN_MUST_CHECK;
 /* Whether the pair was dismissed. */
 akin_status akin_storage_dismissed(akin_storage *storage, uint32_t collection,
                                    uint64_t a, uint64_t b, bool *out,

@@ -249,6 +249,21 @@ akin_status akin_storage_dismissed(akin_storage *s, uint32_t collection,
     return rc;
 }
 
+akin_status akin_storage_dismissals(akin_storage *s, uint32_t collection,
+                                    uint64_t *out, akin_error *err)
+{
+    akin__conn *conn;
+    int64_t count = 0;
+    akin_status rc = akin__read_begin(s, &conn, err);
+    if (rc) return rc;
+    rc = akin__one(conn, &count, NULL, err,
+                   "SELECT count(*) FROM dupe_dismissed WHERE collection = ?1",
+                   "u", (uint64_t)collection);
+    akin__read_end(s, conn);
+    *out = (uint64_t)count;
+    return rc;
+}
+
 /* ---- reading ------------------------------------------------------------- */
 
 akin_status akin_storage_dupe_queue(akin_storage *s, uint32_t collection,

@@ -224,6 +224,10 @@ static void test_dismissed(void **state)
     ok(akin_storage_dismissed(s, c, again, a, &is, &error));
     assert_false(is);
 
+    uint64_t pairs;
+    ok(akin_storage_dismissals(s, c, &pairs, &error));
+    assert_int_equal(pairs, 0);
+
     /* Equal bytes: only these two. */
     assert_int_equal(component(a, AKIN_DUPE_EXACT).n, 2);
     dismiss("a", "d", false);

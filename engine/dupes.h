@@ -1,0 +1,68 @@
+/* Duplicates inside the engine: finding them as items come in, and putting what
+ * was found into groups. */
+#ifndef AKIN_ENGINE_DUPES_H
+#define AKIN_ENGINE_DUPES_H
+
+#include "internal.h"
+
+/* ---- perceptual hashes of a collection (dupes_hash.c) ------------------------ */
+
+typedef struct akin__hashes akin__hashes;
+
+akin_status akin__hashes_open(akin__hashes **out, akin_error *err);
+void akin__hashes_close(akin__hashes *hashes); /* no-op on NULL */
+size_t akin__hashes_size(const akin__hashes *hashes);
+akin_status akin__hashes_add(akin__hashes *hashes, uint64_t num,
+                             const akin_picture_phash *hash, akin_error *err);
+
+typedef bool akin__hashes_each(void *user, uint64_t num, uint32_t distance);
+/* Items with a hash within `most` bits of this one in any of its eight
+ * orientations; an item may come more than once, and one that has been removed
+ * or changed may come too. false from each ends it. */
+void akin__hashes_find(const akin__hashes *hashes,
+                       const akin_picture_phash *hash, uint32_t most,
+                       akin__hashes_each *each, void *user);
+
+/* ---- looking at what is new (dupes.c) ------------------------------------------ */
+
+void akin__dupes_close(akin__dupes *dupes); /* no-op on NULL */
+
+/* Looks at queued items, oldest first, until `items` of them (0: all) are done
+ * or `ms` milliseconds (0: any time) have passed. left (may be NULL): still
+ * queued. One at a time per collection; wait false: returns at once when
+ * another call is at it. */
+akin_status akin__dupes_look(akin__collection *c, size_t items, uint32_t ms,
+                             bool wait, uint64_t *left, akin_error *err);
+
+/* ---- groups (dupes_group.c) ------------------------------------------------------ */
+
+typedef struct {
+    size_t a, b;     /* 0..n-1 */
+    uint32_t weight; /* how close they are, above 0 */
+    bool exact;
+} akin__dupe_link;
+
+typedef bool akin__dupe_forbidden(void *user, size_t a, size_t b);
+
+/* Puts n items into groups; group: (n), the group of each, SIZE_MAX for none;
+ * centres: (n), the centre of each group. Groups are numbered from 0, have at
+ * least two items and are the same for any order of the links.
+ *
+ * Exact links are transitive: their items become one node. Then the node with
+ * the largest sum of weights (of equal ones the lowest) becomes a centre and takes
+ * those of its neighbours that are still free; and so on. So every item of a
+ * group is linked to its centre, or identical to one that is: a chain of weak
+ * links ends after one step. forbidden (NULL: nothing is) keeps two items out of
+ * one group. */
+akin_status akin__dupes_group(size_t n, const akin__dupe_link *links,
+                              size_t nlinks, akin__dupe_forbidden *forbidden,
+                              void *user, size_t *group, size_t *centres,
+                              size_t *ngroups, akin_error *err);
+
+/* ---- which one to keep (dupes_keep.c) -------------------------------------------- */
+
+/* Sets keep and why of a group. */
+void akin__dupes_keep(akin_dupe_group *group, const char *const *prefer,
+                      size_t nprefer);
+
+#endif

@@ -1,0 +1,392 @@
+/* Duplicates: groups of links, and the whole way from files to groups. */
+#include "../../engine/dupes.h"
+#include "harness.h"
+
+/* ---- grouping ------------------------------------------------------------------ */
+
+enum { MOST = 40 };
+
+typedef struct {
+    akin__dupe_link links[400];
+    size_t n, nlinks;
+    bool apart[MOST][MOST];
+} links;
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+static bool are_apart(void *user, size_t a, size_t b)
+{
+    const links *l = user;
+    return l->apart[a][b] || l->apart[b][a];
+}
+
+static bool linked(const links *l, size_t a, size_t b, bool exact)
+{
+    for (size_t i = 0; i < l->nlinks; i++)
+        if ((!exact || l->links[i].exact) &&
+            ((l->links[i].a == a && l->links[i].b == b) ||
+             (l->links[i].a == b && l->links[i].b == a)))
+            return true;
+    return false;
+}
+
+/* Everything that exact links join to `from`. */
+static void identical(const links *l, size_t from, bool out[MOST])
+{
+    out[from] = true;
+    for (size_t i = 0; i < l->n; i++)
+        if (!out[i] && linked(l, from, i, true)) identical(l, i, out);
+}
+
+static void check_groups(const links *l, bool forbid, const size_t *group,
+                         const size_t *centres, size_t ngroups)
+{
+    size_t sizes[MOST] = {0};
+    for (size_t i = 0; i < l->n; i++) {
+        bool same[MOST] = {false}, fits = false;
+        identical(l, i, same);
+        for (size_t j = 0; j < l->n; j++)
+            if (same[j]) assert_int_equal(group[i], group[j]);
+        if (group[i] == SIZE_MAX) continue;
+        assert_true(group[i] < ngroups);
+        sizes[group[i]]++;
+        bool middle[MOST] = {false};
+        identical(l, centres[group[i]], middle);
+        for (size_t j = 0; j < l->n && !fits; j++)
+            for (size_t m = 0; m < l->n && !fits; m++)
+                fits = middle[i] ||
+                       (same[j] && middle[m] && linked(l, j, m, false));
+        assert_true(fits); /* it, or its twin, is linked to the centre */
+        for (size_t j = 0; j < i && forbid; j++)
+            if (group[j] == group[i] && !same[j])
+                assert_false(are_apart((void *)l, i, j));
+    }
+    for (size_t g = 0; g < ngroups; g++)
+        assert_true(sizes[g] > 1 && group[centres[g]] == g);
+}
+
+static void random_links(links *l, uint32_t *seed)
+{
+    memset(l, 0, sizeof *l);
+    l->n = 2 + next_random(seed) % (MOST - 2);
+    size_t want = next_random(seed) % (2 * l->n);
+    for (size_t i = 0; i < want; i++) {
+        akin__dupe_link k = {.a = next_random(seed) % l->n,
+                             .b = next_random(seed) % l->n,
+                             .weight = 1 + next_random(seed) % 255,
+                             .exact = next_random(seed) % 4 == 0};
+        if (k.a == k.b || linked(l, k.a, k.b, false)) continue;
+        l->links[l->nlinks++] = k;
+        if (!k.exact && next_random(seed) % 8 == 0) l->apart[k.a][k.b] = true;
+    }
+}
+
+static void test_random_groups(void **state)
+{
+    (void)state;
+    uint32_t seed = 20261123;
+    print_message("seed %u\n", seed);
+    for (int round = 0; round < 400; round++) {
+        links l;
+        size_t group[MOST], again[MOST], centres[MOST], ngroups, nagain;
+        bool forbid = round % 2;
+        random_links(&l, &seed);
+        must(akin__dupes_group(l.n, l.links, l.nlinks,
+                               forbid ? are_apart : NULL, &l, group, centres,
+                               &ngroups, err));
+        check_groups(&l, forbid, group, centres, ngroups);
+
+        /* another order, other directions */
+        for (size_t i = 0; i < l.nlinks; i++) {
+            size_t j = next_random(&seed) % l.nlinks;
+            akin__dupe_link k = l.links[i];
+            l.links[i] = l.links[j];
+            l.links[j] = (akin__dupe_link){k.b, k.a, k.weight, k.exact};
+        }
+        must(akin__dupes_group(l.n, l.links, l.nlinks,
+                               forbid ? are_apart : NULL, &l, again, centres,
+                               &nagain, err));
+        assert_int_equal(ngroups, nagain);
+        assert_memory_equal(group, again, l.n * sizeof *group);
+    }
+}
+
+/* A hundred items, each like the next: groups stay small. */
+static void test_chain(void **state)
+{
+    (void)state;
+    akin__dupe_link chain[99];
+    size_t group[100], centres[100], sizes[100] = {0}, n;
+    for (size_t i = 0; i < 99; i++)
+        chain[i] = (akin__dupe_link){i, i + 1, 200, false};
+    must(
+        akin__dupes_group(100, chain, 99, NULL, NULL, group, centres, &n, err));
+    for (size_t i = 0; i < 100; i++)
+        if (group[i] != SIZE_MAX) assert_true(++sizes[group[i]] <= 3);
+    assert_true(n > 20);
+}
+
+/* ---- hashes ---------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t num;
+    uint32_t distance;
+    bool found;
+} wanted;
+
+static bool is_wanted(void *user, uint64_t num, uint32_t distance)
+{
+    wanted *w = user;
+    if (num != w->num) return true;
+    w->found = true;
+    w->distance = distance;
+    return false;
+}
+
+/* Whatever 11 of the bits that count were changed, and however it was turned. */
+static void test_hashes(void **state)
+{
+    (void)state;
+    uint32_t seed = 7;
+    akin__hashes *hashes;
+    must(akin__hashes_open(&hashes, err));
+    akin_picture_phash hash[300];
+    for (uint64_t i = 0; i < 300; i++) {
+        for (int w = 0; w < 4; w++)
+            hash[i].word[w] = (uint64_t)next_random(&seed) << 40 ^
+                              (uint64_t)next_random(&seed) << 20 ^
+                              next_random(&seed);
+        must(akin__hashes_add(hashes, i, &hash[i], err));
+        must(akin__hashes_add(hashes, i, &hash[i], err)); /* no second time */
+    }
+    assert_int_equal(akin__hashes_size(hashes), 300);
+    for (uint64_t i = 0; i < 300; i++) {
+        akin_picture_phash changed = hash[i];
+        for (int bit = 0; bit < 11; bit++) {
+            uint32_t r = next_random(&seed); /* an even row and column */
+            changed.word[r % 4] ^= UINT64_C(1)
+                                   << (8 * (r / 4 % 4 * 2) + r / 16 % 4 * 2);
+        }
+        changed = akin_picture_turned(&changed, 1 + (uint32_t)i % 8);
+        wanted w = {.num = i};
+        akin__hashes_find(hashes, &changed, 44, is_wanted, &w);
+        assert_true(w.found);
+        assert_true(w.distance <= 11);
+    }
+    akin__hashes_close(hashes);
+}
+
+/* ---- from pictures to groups ------------------------------------------------------ */
+
+typedef struct {
+    char *dir;
+    akin_engine *engine;
+} place;
+
+static int setup(void **state)
+{
+    place *p = test_calloc(1, sizeof *p);
+    p->dir = scratch_make();
+    p->engine = open_engine(p->dir, STARTER);
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    place *p = *state;
+    akin_engine_close(p->engine);
+    scratch_remove(p->dir);
+    akin_free(p->dir);
+    test_free(p);
+    return 0;
+}
+
+static void put_bytes(place *p, const char *id, const void *data, size_t size)
+{
+    akin_item_input item = {.id = akin_span_of(id), .picture = {data, size}};
+    akin_put_options options = {.create = true};
+    akin_put_result result;
+    must(akin_engine_put(p->engine, "c", &item, 1, &options, &result, err));
+    if (result.status) fail_msg("%s: %s", id, result.message);
+}
+
+static void put_photo(place *p, const char *id, const char *name)
+{
+    char path[512];
+    uint8_t *data;
+    size_t size;
+    snprintf(path, sizeof path, "%s/data/pictures/%s", AKIN_TESTS, name);
+    must(akin_file_read(path, 1u << 24, &data, &size, err));
+    put_bytes(p, id, data, size);
+    akin_free(data);
+}
+
+static akin_dupe_page page_of(place *p, akin_level level)
+{
+    akin_dupe_query query = {.level = level, .count = 100};
+    akin_dupe_page page;
+    must(akin_engine_dupes(p->engine, "c", &query, &page, err));
+    assert_int_equal(page.pending, 0);
+    assert_int_equal(page.cursor, 0);
+    return page;
+}
+
+/* The photograph as a PPM, mirrored and a little brighter. */
+static void put_mirrored(place *p, const char *id, const char *name)
+{
+    char path[512];
+    uint8_t *data;
+    size_t size;
+    akin_picture picture;
+    akin_buf out = {0};
+    snprintf(path, sizeof path, "%s/data/pictures/%s", AKIN_TESTS, name);
+    must(akin_file_read(path, 1u << 24, &data, &size, err));
+    must(akin_picture_decode((akin_span){data, size}, NULL, &picture, err));
+    akin_buf_printf(&out, "P6\n%u %u\n255\n", picture.width, picture.height);
+    for (uint32_t y = 0; y < picture.height; y++)
+        for (uint32_t x = picture.width; x-- > 0;) {
+            const uint8_t *rgb =
+                picture.pixels + ((size_t)y * picture.width + x) * 3;
+            uint8_t more[3];
+            for (int c = 0; c < 3; c++)
+                more[c] = (uint8_t)(rgb[c] > 240 ? 255 : rgb[c] + 15);
+            akin_buf_append(&out, more, 3);
+        }
+    put_bytes(p, id, out.data, out.size);
+    akin_buf_clear(&out);
+    akin_picture_clear(&picture);
+    akin_free(data);
+}
+
+static void test_levels(void **state)
+{
+    place *p = *state;
+    put_photo(p, "hat", "photos/hat-1.jpg");
+    put_photo(p, "other hat", "photos/hat-2.jpg");
+    put_photo(p, "shoes", "photos/shoes-1.jpg");
+    put_photo(p, "hat again", "photos/hat-1.jpg");
+    put_mirrored(p, "hat mirrored", "photos/hat-1.jpg");
+
+    akin_dupe_page page = page_of(p, AKIN_LEVEL_EXACT);
+    assert_int_equal(page.n, 1);
+    assert_int_equal(page.groups[0].n, 2);
+    assert_true(page.groups[0].members[1].same_bytes);
+    akin_dupe_page_clear(&page);
+
+    page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 1);
+    akin_dupe_group *g = &page.groups[0];
+    assert_int_equal(g->n, 3);
+    assert_int_equal(g->level, AKIN_LEVEL_NEAR);
+    assert_string_equal(g->members[2].item.id, "hat mirrored");
+    assert_int_equal(g->members[2].turn, 2);
+    assert_true(g->members[2].distance <= 44);
+    assert_true(g->why[0] != 0);
+    akin_dupe_page_clear(&page);
+
+    /* Dismissed stays dismissed, for the copy and for who comes again. */
+    akin_span pair[] = {akin_span_of("hat mirrored"), akin_span_of("hat")};
+    must(akin_engine_dismiss(p->engine, "c", pair, 2, false, err));
+    page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 1);
+    assert_int_equal(page.groups[0].n, 2);
+    akin_dupe_page_clear(&page);
+    put_mirrored(p, "mirrored again", "photos/hat-1.jpg");
+    page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 2); /* the two hats; the two mirrored ones */
+    akin_dupe_page_clear(&page);
+    must(akin_engine_dismiss(p->engine, "c", pair, 2, true, err));
+    page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 1);
+    assert_int_equal(page.groups[0].n, 4);
+    akin_dupe_page_clear(&page);
+
+    /* What hung together over a removed item is found again. */
+    akin_span gone = akin_span_of("hat");
+    size_t removed;
+    must(akin_engine_remove(p->engine, "c", &gone, 1, &removed, err));
+    page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 1);
+    assert_int_equal(page.groups[0].n, 3);
+    akin_dupe_page_clear(&page);
+    must_be_clean(p->engine);
+}
+
+static void test_pages(void **state)
+{
+    place *p = *state;
+    uint8_t picture[PICTURE_BYTES];
+    char id[16];
+    size_t groups = 0, pages = 0;
+    for (unsigned i = 0; i < 24; i++) { /* pairs of equal bytes */
+        snprintf(id, sizeof id, "%02u", i);
+        put_bytes(p, id, picture,
+                  make_picture(100 + i % 12, picture, sizeof picture));
+    }
+    akin_dupe_query query = {.level = AKIN_LEVEL_EXACT, .count = 5};
+    do {
+        akin_dupe_page page;
+        must(akin_engine_dupes(p->engine, "c", &query, &page, err));
+        for (size_t i = 0; i < page.n; i++)
+            assert_int_equal(page.groups[i].n, 2);
+        groups += page.n;
+        pages++;
+        query.cursor = page.cursor;
+        akin_dupe_page_clear(&page);
+    } while (query.cursor);
+    assert_int_equal(groups, 12);
+    assert_int_equal(pages, 3);
+}
+
+static void test_keep(void **state)
+{
+    (void)state;
+    const char *const prefer[] = {"/best/", "/good/"};
+    akin_dupe_member m[] = {{.item = {.path = (char *)"/x/b.jpg",
+                                      .id = (char *)"b",
+                                      .width = 20,
+                                      .height = 10,
+                                      .picture_bytes = 500,
+                                      .modified_ms = 9}},
+                            {.item = {.path = (char *)"/x/a.jpg",
+                                      .id = (char *)"a",
+                                      .width = 10,
+                                      .height = 20,
+                                      .picture_bytes = 500,
+                                      .modified_ms = 5}},
+                            {.item = {.path = (char *)"/good/c.jpg",
+                                      .id = (char *)"c",
+                                      .width = 5,
+                                      .height = 5,
+                                      .picture_bytes = 900,
+                                      .modified_ms = 1}}};
+    akin_dupe_group g = {.members = m, .n = 3};
+
+    akin__dupes_keep(&g, NULL, 0);
+    assert_int_equal(g.keep, 1); /* older of the two largest */
+    assert_string_equal(g.why, "as large, and older");
+    akin__dupes_keep(&g, prefer, 2);
+    assert_int_equal(g.keep, 2);
+    assert_string_equal(g.why, "its path begins with /good/");
+    m[0].item.width = 21;
+    akin__dupes_keep(&g, NULL, 0);
+    assert_int_equal(g.keep, 0);
+    assert_string_equal(g.why, "most pixels: 21 x 10, the next has 10 x 20");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_groups),
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_keep),
+        cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pages, setup, teardown)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
