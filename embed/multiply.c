@@ -6,9 +6,18 @@
 #include "kernels.h"
 #include "vector.h"
 
-#define ROWS 6 /* of x at a time: 6 x 4 sums fill the registers */
+/* ROWS of x by COLS of w at a time: as many sums as there are registers. */
+#ifdef __AVX512F__
+#define ROWS 6
 #define COLS 4
-#define FAR  32 /* rows of w fetched ahead into the second cache level */
+/* keeps v in a register: gcc would load it again for each product */
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#else
+#define ROWS           3
+#define COLS           2
+#define IN_REGISTER(v) (void)(v)
+#endif
+#define FAR 32 /* rows of w fetched ahead into the second cache level */
 
 void akin__multiply_few_plain(float *y, size_t ldy, const float *x,
                               const float *w, size_t R, size_t N, size_t K)
@@ -46,8 +55,7 @@ block(float *y, size_t ldy, const float *x, const float *w, size_t K,
         for (size_t r = 0; r < rows; r++) {
             vf a = load(x + r * K + k);
 
-            /* keeps a in a register: gcc would load it for each product */
-            __asm__("" : "+v"(a));
+            IN_REGISTER(a);
             for (size_t n = 0; n < COLS; n++)
                 sums[r][n] += a * b[n];
         }
@@ -85,9 +93,11 @@ void akin__multiply_few(float *y, size_t ldy, const float *x, const float *w,
         break
             CASE(1);
             CASE(2);
+#if ROWS == 6
             CASE(3);
             CASE(4);
             CASE(5);
+#endif
         default: break;
         }
     }
