@@ -55,6 +55,8 @@ describe('core', () => {
     const chunk = '8000\r\n' + 'a'.repeat(0x8000) + '\r\n';
     const reply = await raw(server, 'PUT /collections/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n' + chunk.repeat(3) + '0\r\n\r\n');
     assert.match(reply, /^HTTP\/1.1 413/);
+    const unsent = await raw(server, 'PUT /collections/a HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n');
+    assert.match(unsent, /^HTTP\/1.1 413/, 'refused before it is sent');
     assert.equal((await ask(server, 'GET', '/healthz')).status, 200);
   });
 

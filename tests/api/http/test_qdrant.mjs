@@ -98,9 +98,14 @@ test('recommend, discover, fusion, groups', async () => {
   const like = await client.recommend('cities', {positive: [4], negative: [2], limit: 3});
   assert.equal(like.length, 3);
   assert.ok(!like.some((h) => h.id === 4 || h.id === 2));
+  const wanted = unit(cities[3].vector).map((x, i) => 2 * x - unit(cities[1].vector)[i]);
+  const order = cities.filter((c) => c.id !== 4 && c.id !== 2).toSorted((a, b) => cosine(wanted, b.vector) - cosine(wanted, a.vector));
+  assert.deepEqual(like.map((h) => h.id), order.slice(0, 3).map((c) => c.id));
+  assert.ok(Math.abs(like[0].score - cosine(wanted, order[0].vector)) < 1e-3);
   for (const strategy of ['best_score', 'sum_scores', 'average_vector']) {
     const {points} = await client.query('cities', {query: {recommend: {positive: [1, [0.1, 0.2, 0.3, 0.4]], negative: [2], strategy}}, limit: 2});
     assert.equal(points.length, 2, strategy);
+    assert.ok(!points.some((p) => p.id === 1 || p.id === 2), 'examples are left out');
     assert.ok(points[0].score >= points[1].score);
   }
   const {points: found} = await client.query('cities', {query: {discover: {target: 1, context: [{positive: 3, negative: 2}]}}, limit: 3});
@@ -115,6 +120,18 @@ test('recommend, discover, fusion, groups', async () => {
   const {groups} = await client.queryGroups('cities', {query: probe, group_by: 'city', group_size: 1, limit: 3});
   assert.deepEqual(groups.map((g) => g.id), nearest.slice(0, 3).map((c) => c.payload.city));
   assert.equal(groups[0].hits[0].id, 4);
+});
+
+test('groups are found behind many hits of another group', async () => {
+  await client.createCollection('grouped', {vectors: {size: 2, distance: 'Cosine'}});
+  const points = Array.from({length: 300}, (_, i) => ({id: i, vector: [1, i / 1000], payload: {group: 'near', list: [i % 2, 7]}}));
+  points.push({id: 1000, vector: [0, 1], payload: {group: 'far'}});
+  await client.upsert('grouped', {points});
+  const {groups} = await client.searchPointGroups('grouped', {vector: [1, 0], group_by: 'group', group_size: 1, limit: 2});
+  assert.deepEqual(groups.map((g) => [g.id, g.hits[0].id]), [['near', 0], ['far', 1000]]);
+  const byList = await client.searchPointGroups('grouped', {vector: [1, 0], group_by: 'list', group_size: 2, limit: 3});
+  assert.deepEqual(byList.groups.map((g) => [g.id, g.hits.map((h) => h.id)]), [[0, [0, 2]], [7, [0, 1]], [1, [1, 3]]]);
+  await client.deleteCollection('grouped');
 });
 
 const ids = async (filter) => (await client.scroll('cities', {filter, limit: 100})).points.map((p) => p.payload.city).sort();
@@ -140,6 +157,7 @@ test('filters', async () => {
   assert.deepEqual(await must({has_id: [1, UUID]}), ['Berlin', 'Mumbai']);
   assert.deepEqual(await ids({must_not: [{has_id: [1, 2, 3, UUID]}]}), ['Beijing', 'New York']);
   assert.deepEqual(await ids({must_not: [{key: 'price', range: {gte: 1}}]}), ['Beijing', 'Mumbai']);
+  assert.deepEqual(await ids({must_not: [{key: 'price', range: {gte: 1}}, {key: 'city', match: {value: 'Mumbai'}}]}), ['Beijing']);
   assert.deepEqual(await ids({should: [{key: 'city', match: {value: 'London'}}, {key: 'price', range: {gt: 10}}]}), ['London', 'New York']);
   assert.deepEqual(await ids({must: [{key: 'price', range: {gt: 1}}], must_not: [{key: 'city', match: {value: 'Moscow'}}],
     should: [{must: [{key: 'tags', match: {value: 'big'}}]}, {key: 'count', match: {value: 1000000}}]}), ['Berlin', 'New York']);
