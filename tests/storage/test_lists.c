@@ -84,7 +84,9 @@ static uint64_t selected(akin_storage *s, uint32_t collection, const built *b)
     return total;
 }
 
-/* 3,000 items, so that plans are made: every hundredth has the tag in a list,
+#define ITEMS 3000
+
+/* So many items that plans are made: every hundredth has the tag in a list,
  * every thousandth as a text. */
 static void test_select(void **state)
 {
@@ -93,18 +95,21 @@ static void test_select(void **state)
     akin_storage *s = open_dir(dir);
     uint32_t c = make_collection(s, "c");
 
-    for (int i = 0; i < 3000; i++) {
-        char id[16], json[64];
-        snprintf(id, sizeof id, "i%d", i);
-        snprintf(json, sizeof json, "{\"a\":%s}",
+    static char ids[ITEMS][16], json[ITEMS][32];
+    static akin_item_data items[ITEMS];
+    static akin_write ops[ITEMS];
+    for (int i = 0; i < ITEMS; i++) {
+        snprintf(ids[i], sizeof ids[i], "i%d", i);
+        snprintf(json[i], sizeof json[i], "{\"a\":%s}",
                  i % 1000 == 1  ? "\"red\""
                  : i % 100 == 2 ? "[\"pink\",\"red\"]"
                                 : "\"blue\"");
-        akin_item_data item = {.id = text(id), .attributes = text(json)};
-        write_one(s, (akin_write){.kind = AKIN_WRITE_PUT,
-                                  .collection = c,
-                                  .item = &item});
+        items[i] =
+            (akin_item_data){.id = text(ids[i]), .attributes = text(json[i])};
+        ops[i] = (akin_write){
+            .kind = AKIN_WRITE_PUT, .collection = c, .item = &items[i]};
     }
+    ok(akin_storage_write(s, ops, ITEMS, NULL, &error));
     built red = compare(field("a"), AKIN_P_EQ, "red");
     built one =
         compare((akin_predicate_node){.op = AKIN_P_ID}, AKIN_P_EQ, "i7");
