@@ -57,6 +57,18 @@ static bool pick(const akin__view *view, const akin_search_params *params,
     return akin__curve_pick(&curves[AKIN_QUERY_ITEM], recall, params->k, plan);
 }
 
+/* As akin__curve_pick; where no point reaches the recall, which then is too far
+ * for a search cheaper than a scan, twice the last one. */
+static void pick_or_more(const akin_curve *curve, float recall, uint32_t k,
+                         akin__plan *plan)
+{
+    if (akin__curve_pick(curve, recall, k, plan)) return;
+    (void)akin__curve_pick(curve, curve->points[curve->n_points - 1].recall, k,
+                           plan);
+    plan->nprobe *= 2;
+    plan->candidates *= 2;
+}
+
 /* Settings for rarer neighbours. The k-th neighbour among the share of rows that
  * pass a filter lies as far off as the k/share-th among all, and the lists that
  * hold it with it: a filter and a large k ask for the same. How far was measured
@@ -78,15 +90,17 @@ static bool pick_rare(const akin__view *view, const akin_search_params *params,
     if (!pick(view, params, plan) || !pick(view, &as_item, &item)) return false;
     near = item;
     if (share < 1. / 8 && filtered->n_points) {
-        if (!akin__curve_pick(filtered++, recall, params->k, &near))
-            return false;
+        pick_or_more(filtered++, recall, params->k, &near);
         level = 1. / 8;
     }
     far = near;
     if (filtered->n_points && filtered < view->curves->by + AKIN__CURVES) {
         double t = log(level / share) / log(8);
-        if (!akin__curve_pick(filtered, recall, params->k, &far)) return false;
+        pick_or_more(filtered, recall, params->k, &far);
         nprobe = near.nprobe * pow((double)far.nprobe / near.nprobe, t);
+        far.candidates =
+            (uint32_t)(near.candidates *
+                       pow((double)far.candidates / near.candidates, t));
     } else {
         nprobe = near.nprobe * level / share;
     }
