@@ -225,6 +225,8 @@ int akin_cli_similar(akin_cli *cli);
 int akin_cli_sheet(akin_cli *cli); /* cli_sheet.c */
 int akin_cli_get(akin_cli *cli);   /* cli_items.c */
 int akin_cli_rm(akin_cli *cli);
+int akin_cli_dedup_check(akin_cli *cli);
+int akin_cli_dedup(akin_cli *cli); /* cli_dedup.c */
 int akin_cli_embed(akin_cli *cli);
 int akin_cli_collections(akin_cli *cli); /* cli_manage.c */
 int akin_cli_info(akin_cli *cli);

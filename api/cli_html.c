@@ -41,7 +41,7 @@ static const char style[] =
     ".about{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:"
     "vertical;overflow:hidden}";
 
-static void escape(akin_buf *page, const char *text)
+void akin_html_text(akin_buf *page, const char *text)
 {
     for (; *text; text++)
         switch (*text) {
@@ -89,7 +89,7 @@ static void inline_picture(akin_buf *page, akin_span picture)
 }
 
 /* file:// with everything odd as %XX; what is not absolute as it is. */
-static void linked_picture(akin_buf *page, const char *path)
+void akin_html_link(akin_buf *page, const char *path)
 {
     akin_buf_printf(page, "<img loading=\"lazy\" alt=\"\" src=\"%s",
                     *path == '/' ? "file://" : "");
@@ -110,12 +110,12 @@ static void item_picture(akin_buf *page, const akin_cli *cli, const char *id,
              : akin_link_ask(cli->link, "AKIN.THUMB", cli->collection, id);
     const char *path = link ? akin_field_text(reply, "path") : "";
     if (*path) {
-        linked_picture(page, path);
+        akin_html_link(page, path);
     } else if (reply && reply->type == REDIS_REPLY_STRING) {
         inline_picture(page, (akin_span){reply->str, (size_t)reply->len});
     } else {
         akin_buf_text(page, "<span>");
-        escape(page, id);
+        akin_html_text(page, id);
         akin_buf_text(page, "</span>");
     }
     if (reply) freeReplyObject(reply);
@@ -126,13 +126,13 @@ void akin_html_begin(akin_buf *page, const char *title, const char *subtitle)
     akin_buf_text(page, "<!doctype html>\n<html lang=\"en\"><meta charset="
                         "\"utf-8\"><meta name=\"viewport\" content="
                         "\"width=device-width,initial-scale=1\">\n<title>");
-    escape(page, title);
+    akin_html_text(page, title);
     akin_buf_printf(page, "</title>\n<style>%s</style>\n<header><h1>", style);
-    escape(page, title);
+    akin_html_text(page, title);
     akin_buf_text(page, "</h1>");
     if (subtitle) {
         akin_buf_text(page, "<p>");
-        escape(page, subtitle);
+        akin_html_text(page, subtitle);
         akin_buf_text(page, "</p>");
     }
     akin_buf_text(page, "</header>\n");
@@ -148,7 +148,7 @@ static void figure(akin_buf *page, const akin_cli *cli, const redisReply *match,
     const char *line = akin_buf_cstr(&about);
 
     akin_buf_text(page, "<figure title=\"");
-    escape(page, id);
+    akin_html_text(page, id);
     akin_buf_text(page, "\"><div class=\"pic\">");
     item_picture(page, cli, id, link);
     if (!(score >= 0)) score = 0;
@@ -159,11 +159,11 @@ static void figure(akin_buf *page, const akin_cli *cli, const redisReply *match,
                     score, score * 100);
     if (line && *line) {
         akin_buf_text(page, "<div class=\"about\">");
-        escape(page, line);
+        akin_html_text(page, line);
         akin_buf_text(page, "</div>");
     }
     akin_buf_text(page, "<div class=\"id\">");
-    escape(page, id);
+    akin_html_text(page, id);
     akin_buf_text(page, "</div></figcaption></figure>\n");
     akin_buf_clear(&about);
 }
@@ -177,7 +177,7 @@ void akin_html_section(akin_buf *page, const akin_cli *cli, const char *heading,
     akin_buf_text(page, "<section><h2>");
     if (picture.data && picture.size) inline_picture(page, picture);
     akin_buf_text(page, "<span>");
-    escape(page, heading);
+    akin_html_text(page, heading);
     akin_buf_printf(page,
                     " <small>%s</small></span></h2>\n<div class=\"grid\">",
                     n ? "" : "nothing found");

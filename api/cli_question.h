@@ -39,6 +39,9 @@ void akin_html_begin(akin_buf *page, const char *title, const char *subtitle);
 void akin_html_section(akin_buf *page, const akin_cli *cli, const char *heading,
                        akin_span picture, const redisReply *answer, bool link);
 void akin_html_end(akin_buf *page);
+/* Text, escaped; a picture that is read from its path when the page is shown. */
+void akin_html_text(akin_buf *page, const char *text);
+void akin_html_link(akin_buf *page, const char *path);
 /* Writes it; gives an exit code and frees the page's memory. */
 int akin_html_save(akin_buf *page, const char *path);
 

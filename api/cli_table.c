@@ -99,6 +99,23 @@ static const akin_cli_option embed_options[] = {
     END,
 };
 
+static const akin_cli_option dedup_options[] = {
+    {"level", 0, "LEVEL", "exact, near or similar; default: near"},
+    {"prefer", 0, "PATH", "keep pictures whose path begins so (repeatable)"},
+    {"html", 0, "FILE", "write a page with the pictures side by side"},
+    {"apply", 0, NULL, "do it; without, only say what would be done"},
+    {"trash", 0, "DIR",
+     "apply: move what goes there; default: a folder in "
+     "the data directory"},
+    {"hardlink", 0, NULL,
+     "apply: replace files with equal bytes by hard links"},
+    {"delete", 0, NULL, "apply: delete what goes"},
+    {"undo", 0, NULL, "take the last --apply back"},
+    {"flat", 0, NULL, "not into folders below"},
+    {"hidden", 0, NULL, "names beginning with a dot too"},
+    END,
+};
+
 static const akin_cli_option collections_options[] = {
     {"dim", 0, "N", "create: raw vectors of this width, no model"},
     {"field", 0, "NAME:TYPE",
@@ -166,6 +183,17 @@ const akin_cli_command akin_cli_commands[] = {
      akin_cli_get, get_options},
     {"rm", "ID ...", "remove items", NULL, AKIN_CLI_WRITE, 1, -1, NULL,
      akin_cli_rm, rm_options},
+    {"dedup", "[PATH ...]", "find duplicate pictures in folders",
+     "Reads the pictures (what it has read before it knows, from a directory "
+     "of its own in the user's cache, or --data), prints groups of duplicates "
+     "and which picture of each to keep, and why: the first of a path that "
+     "--prefer names, more pixels, more bytes, a lossless format, older, the "
+     "path that sorts first. Nothing is touched without --apply, which moves "
+     "the others to a trash folder, or with --hardlink or --delete does that "
+     "instead; a file that has changed meanwhile is left alone, and the one "
+     "that stays is looked at again before each step. --undo takes the last "
+     "--apply back, also one that was killed.",
+     AKIN_CLI_NONE, 0, -1, akin_cli_dedup_check, akin_cli_dedup, dedup_options},
     {"collections", "[list | create NAME | drop NAME]",
      "list, make and remove collections",
      "A collection comes into being when something is added to it; create "
