@@ -57,18 +57,6 @@ static bool pick(const akin__view *view, const akin_search_params *params,
     return akin__curve_pick(&curves[AKIN_QUERY_ITEM], recall, params->k, plan);
 }
 
-/* As akin__curve_pick; where no point reaches the recall, which then is too far
- * for a search cheaper than a scan, twice the last one. */
-static void pick_or_more(const akin_curve *curve, float recall, uint32_t k,
-                         akin__plan *plan)
-{
-    if (akin__curve_pick(curve, recall, k, plan)) return;
-    (void)akin__curve_pick(curve, curve->points[curve->n_points - 1].recall, k,
-                           plan);
-    plan->nprobe *= 2;
-    plan->candidates *= 2;
-}
-
 /* Settings for rarer neighbours. The k-th neighbour among the share of rows that
  * pass a filter lies as far off as the k/share-th among all, and the lists that
  * hold it with it: a filter and a large k ask for the same. How far was measured
@@ -90,13 +78,20 @@ static bool pick_rare(const akin__view *view, const akin_search_params *params,
     if (!pick(view, params, plan) || !pick(view, &as_item, &item)) return false;
     near = item;
     if (share < 1. / 8 && filtered->n_points) {
-        pick_or_more(filtered++, recall, params->k, &near);
+        if (!akin__curve_pick(filtered++, recall, params->k, &near))
+            return false;
         level = 1. / 8;
     }
     far = near;
     if (filtered->n_points && filtered < view->curves->by + AKIN__CURVES) {
         double t = log(level / share) / log(8);
-        pick_or_more(filtered, recall, params->k, &far);
+        if (!akin__curve_pick(filtered, recall, params->k, &far)) {
+            /* out of reach there, at a cost below a scan's: near it, scan; far
+             * from it, go by twice the most that was tried */
+            if (t > 0.6) return false;
+            far.nprobe = 2 * filtered->points[filtered->n_points - 1].nprobe;
+            far.candidates = near.candidates;
+        }
         nprobe = near.nprobe * pow((double)far.nprobe / near.nprobe, t);
         far.candidates =
             (uint32_t)(near.candidates *
