@@ -263,8 +263,11 @@ akin_status akin__view_model(akin_engine *engine, const akin__view *view,
         if (!one)
             one = akin_fail(&error, AKIN_WRONG_MODEL,
                             "the collection's vectors are of model %.12s, but "
-                            "%s is %.12s",
-                            view->hex, dirs[i], model->info->fingerprint);
+                            "%s is %.12s; go back to that model, or embed "
+                            "everything again with this one: akin reindex "
+                            "--embed --model %s",
+                            view->hex, dirs[i], model->info->fingerprint,
+                            dirs[i]);
         /* A wrong model says more than a missing directory. */
         if (!rc || one == AKIN_WRONG_MODEL) {
             rc = one;
