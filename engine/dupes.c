@@ -20,15 +20,17 @@
  * 41 bits, no two different photographs within 60; copies found by embedding
  * (crops, mostly) have a similarity of at least 0.86 and a cosine of at least
  * 0.96 with their original, while different photographs reach 0.83 and 0.87, or
- * 0.87 and 0.94 when both have a frame of one kind. So the pictures of two
- * frames are compared by what is inside, which the trimmed hashes do. */
-#define SURE_DISTANCE   24 /* needs no second opinion */
-#define HASH_DISTANCE   AKIN_PICTURE_NEAR_DISTANCE
-#define HASH_SIMILARITY 0.60f /* that pictures with near hashes must have */
-#define HASH_COSINE     0.60f /* the same, unless one of them was turned */
-#define CROP_SIMILARITY 0.84f /* of others */
-#define CROP_COSINE     0.92f
-#define SIMILAR_COSINE  0.97f
+ * 0.87 and 0.94 when both have a frame (or a plain background, which looks like
+ * one): a frame of one kind is much of a picture. */
+#define SURE_DISTANCE    24 /* needs no second opinion */
+#define HASH_DISTANCE    AKIN_PICTURE_NEAR_DISTANCE
+#define HASH_SIMILARITY  0.60f /* that pictures with near hashes must have */
+#define HASH_COSINE      0.60f /* the same, unless one of them was turned */
+#define CROP_SIMILARITY  AKIN_PICTURE_NEAR_SIMILARITY /* of others */
+#define CROP_COSINE      0.92f
+#define FRAME_SIMILARITY 0.89f /* of others when both have a frame */
+#define FRAME_COSINE     0.96f
+#define SIMILAR_COSINE   0.97f
 
 struct akin__dupes {
     pthread_mutex_t lock;
@@ -285,8 +287,9 @@ static bool is_near(const akin_dupe_edge *e, bool both_framed)
     if (e->distance <= HASH_DISTANCE)
         return e->similarity >= HASH_SIMILARITY &&
                (turned || no_cosine || e->cosine >= HASH_COSINE);
-    return !both_framed && e->similarity >= CROP_SIMILARITY &&
-           e->cosine >= CROP_COSINE;
+    return e->similarity >=
+               (both_framed ? FRAME_SIMILARITY : CROP_SIMILARITY) &&
+           e->cosine >= (both_framed ? FRAME_COSINE : CROP_COSINE);
 }
 
 /* Compares the pictures of a candidate that is not identical; whether they are
