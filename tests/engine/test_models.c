@@ -315,7 +315,7 @@ static akin_engine *small_space(const char *dir, float shift)
     static akin_item_input items[N];
     static akin_put_result results[N];
     static float vectors[N][4];
-    static char ids[N][8];
+    static char ids[N][16];
     for (int i = 0; i < N; i++) {
         snprintf(ids[i], sizeof ids[i], "%d", i);
         vectors[i][0] = 1;

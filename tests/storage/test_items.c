@@ -320,7 +320,7 @@ static void test_one_bad_op_does_not_end_a_batch(void **state)
     akin_item_data items[10];
     akin_write ops[10];
     akin_write_result results[10];
-    char ids[10][8];
+    char ids[10][16];
     for (int i = 0; i < 10; i++) {
         snprintf(ids[i], sizeof ids[i], "i%d", i);
         items[i] = (akin_item_data){.id = text(i == 4 ? "" : ids[i])};

@@ -68,7 +68,7 @@ static void test_search(void **state)
     put("c", "wooden table, red cloth");
     put("d", "Ein grüner Stuhl");
     for (int i = 0; i < 20; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "x%d", i);
         put(id, "something else entirely about weather and stones");
     }
@@ -198,7 +198,7 @@ static void test_only_allowed_items(void **state)
     (void)state;
     int asked = 0, got = 0;
     for (int i = 0; i < 40; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "x%d", i);
         put(id, "the same words");
     }
