@@ -85,8 +85,7 @@ static void test_kill_while_building(void **state)
         killed += WIFSIGNALED(status);
         before = covered;
     }
-    printf("%d kills, up to change %llu\n", killed,
-           (unsigned long long)before);
+    printf("%d kills, up to change %llu\n", killed, (unsigned long long)before);
     remove_folder(dir);
 }
 
