@@ -217,6 +217,23 @@ static akin_status lane_buffers(akin__lane *lane, akin_error *err)
                : akin__nomem(err);
 }
 
+/* Vectors of a precision that is too far from float32 would have a fingerprint of
+ * their own and could not be compared with those that a collection has. */
+static akin_status same_fingerprint(const akin__model *model,
+                                    const akin_encoder *encoder,
+                                    akin_error *err)
+{
+    if (!memcmp(akin_encoder_fingerprint(encoder),
+                model->info->fingerprint_bytes, AKIN_SHA256_BYTES))
+        return AKIN_OK;
+    return akin_fail(
+        err, AKIN_UNSUPPORTED,
+        "%s embeds this model at a cosine of only %.4f to float32; "
+        "leave encoder.precision at auto, or choose f32",
+        akin_precision_name(akin_encoder_precision(encoder)),
+        (double)akin_encoder_cosine(encoder));
+}
+
 static akin_status lane_open(akin__model *model, akin__lane_kind kind,
                              akin__lane **out, akin_error *err)
 {
@@ -245,6 +262,7 @@ static akin_status lane_open(akin__model *model, akin__lane_kind kind,
     if (!akin_precision_parse(precision, &options.precision))
         options.precision = AKIN_PRECISION_AUTO;
     rc = akin_encoder_open(model->model, &options, &lane->encoder, err);
+    if (!rc) rc = same_fingerprint(model, lane->encoder, err);
     if (!rc) rc = lane_buffers(lane, err);
     if (!rc) {
         int e = pthread_create(&lane->thread, NULL, lane_main, lane);

@@ -1,6 +1,8 @@
 /* Two models never meet; changing the model; indexes as a cache of the store. */
 #include "harness.h"
 
+#include "akin_embed.h"
+
 #define TINY AKIN_TESTS "/data/clip/models/tiny-quickgelu"
 
 static void copy_file(const char *from, const char *to)
@@ -367,6 +369,45 @@ static void check_finds_an_index_of_other_vectors_and_repairs_it(void **state)
     akin_free(other);
 }
 
+/* What int8 makes of this model is compared with float32 first; too far, and
+ * the engine must not store it under the model's fingerprint. */
+static void a_precision_too_far_from_float32_is_refused(void **state)
+{
+    (void)state;
+    akin_model *model;
+    akin_encoder *encoder;
+    akin_encoder_options options = {.precision = AKIN_PRECISION_INT8};
+    akin_error error;
+    must(akin_model_open(TINY, &model, err));
+    if (akin_encoder_open(model, &options, &encoder, &error)) {
+        akin_model_close(model);
+        print_message("no int8 on this processor: %s\n", error.message);
+        skip();
+    }
+    assert_true(akin_encoder_cosine(encoder) < 0.999f);
+    akin_encoder_close(encoder);
+    akin_model_close(model);
+
+    char *dir = scratch_make();
+    akin_config *config;
+    akin_engine *engine;
+    float *vector = NULL;
+    uint32_t dim;
+    must(akin_config_open(&config, err));
+    must(akin_config_set(config, "encoder.precision", "int8", err));
+    akin_engine_options open = {
+        .data_dir = dir, .model_dir = TINY, .config = config};
+    must(akin_engine_open(&open, &engine, err));
+    assert_int_equal(akin_engine_embed_text(engine, NULL, akin_span_of("a cat"),
+                                            &vector, &dim, &error),
+                     AKIN_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "int8"));
+    akin_engine_close(engine);
+    akin_config_close(config);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +417,7 @@ int main(void)
             a_picture_without_its_file_is_embedded_from_its_thumbnail),
         cmocka_unit_test(indexes_are_rebuilt_from_the_store),
         cmocka_unit_test(check_finds_an_index_of_other_vectors_and_repairs_it),
+        cmocka_unit_test(a_precision_too_far_from_float32_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
