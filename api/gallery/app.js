@@ -150,8 +150,8 @@ function chip(part, index) {
 }
 
 function drawQuestion() {
-  if ($('words').value !== question.words) $('words').value = question.words;
-  if ($('without').value !== question.without) $('without').value = question.without;
+  if ($('words').value.trim() !== question.words) $('words').value = question.words;
+  if ($('without').value.trim() !== question.without) $('without').value = question.without;
   $('chips').replaceChildren(...question.parts.map(chip));
   $('words').placeholder = question.parts.length ? 'and in words' : 'Describe a picture, or drop one';
   const towards = question.parts.some((p) => !p.away);
