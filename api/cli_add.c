@@ -17,6 +17,8 @@ int akin_cli_add_check(akin_cli *cli)
         if (access(cli->argv[i], R_OK))
             return akin_cli_fail(AKIN_EXIT_CANNOT, "cannot read '%s': %s",
                                  cli->argv[i], strerror(errno));
+    /* From here on, so that Ctrl-C while the model loads ends in order too. */
+    akin_cli_catch_interrupt();
     return AKIN_EXIT_OK;
 }
 

@@ -51,14 +51,30 @@ static void killed_while_adding(void **state)
     served_clear(&place);
 }
 
-/* Ctrl-C ends it in order and says how to go on; the rest comes with the next
- * run. */
-static void interrupted_while_adding(void **state)
+/* Until the process has its own handler for SIGINT. */
+static void wait_for_handler(pid_t pid)
+{
+    char path[32], line[128];
+    unsigned long long caught = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    for (int i = 0; i < 3000 && !(caught >> (SIGINT - 1) & 1); i++) {
+        FILE *f = fopen(path, "r");
+        assert_non_null(f);
+        while (fgets(line, sizeof line, f))
+            sscanf(line, "SigCgt: %llx", &caught);
+        fclose(f);
+        nap_ms(10);
+    }
+    assert_true(caught >> (SIGINT - 1) & 1);
+}
+
+/* Ctrl-C ends it in order and says how to go on, be it while the model still
+ * loads or between two pictures; the rest comes with the next run. */
+static void interrupted_after(unsigned ms)
 {
     served place = {0};
     char folder[96], *out, *log, want[128];
     int status, added = 0;
-    (void)state;
     served_paths(&place);
     make_folder(folder, sizeof folder, &place, "pictures");
     for (int i = 0; i < PICTURES; i++) {
@@ -71,7 +87,8 @@ static void interrupted_while_adding(void **state)
     const char *argv[] = {AKIN_PROGRAM, "add",      folder,
                           "--data",     place.data, NULL};
     pid_t pid = spawn(&place, argv, to);
-    nap_ms(500);
+    wait_for_handler(pid);
+    nap_ms(ms);
     kill(pid, SIGINT);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
@@ -93,10 +110,23 @@ static void interrupted_while_adding(void **state)
     served_clear(&place);
 }
 
+static void interrupted_while_loading(void **state)
+{
+    (void)state;
+    interrupted_after(0);
+}
+
+static void interrupted_while_adding(void **state)
+{
+    (void)state;
+    interrupted_after(500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_while_adding),
+        cmocka_unit_test(interrupted_while_loading),
         cmocka_unit_test(interrupted_while_adding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
