@@ -29,8 +29,11 @@ int akin_cli_dedup_check(akin_cli *cli)
     bool undo = akin_cli_has(cli, "undo"), apply = akin_cli_has(cli, "apply");
     int ways = akin_cli_has(cli, "trash") + akin_cli_has(cli, "hardlink") +
                akin_cli_has(cli, "delete");
+    akin_error err;
     if (!read_level(cli, &level))
         return akin_cli_usage(cli, "--level is exact, near or similar");
+    if (akin_keep_check(akin_cli_value(cli, "keep", NULL), &err))
+        return akin_cli_usage(cli, "--keep: %s", err.message);
     if (undo ? cli->argc || apply : !cli->argc)
         return akin_cli_usage(cli, undo ? "--undo takes no path"
                                         : "expected PATH ...");
@@ -171,7 +174,9 @@ static akin_status read_pages(const akin_cli *cli, akin_engine *engine,
                               akin_error *err)
 {
     const char *prefer[MOST_PREFER];
-    akin_dupe_query query = {.count = 500, .prefer = prefer};
+    akin_dupe_query query = {.count = 500,
+                             .prefer = prefer,
+                             .keep = akin_cli_value(cli, "keep", NULL)};
     akin_bar bar;
     akin_status rc = AKIN_OK;
 
@@ -222,9 +227,14 @@ const char *akin_dedup_evidence(const akin_dupe_member *m, bool centre,
                                         ", transversed",
                                         ", turned by 270"};
     char distance[40] = "", cosine[24] = "";
-    if (centre) return strcpy(out, "the others were compared with it");
-    if (m->same_bytes) return strcpy(out, "same bytes");
-    if (m->same_pixels) return strcpy(out, "same pixels");
+    const char *same = centre           ? "the others were compared with it"
+                       : m->same_bytes  ? "same bytes"
+                       : m->same_pixels ? "same pixels"
+                                        : NULL;
+    if (same) {
+        snprintf(out, 120, "%s", same);
+        return out;
+    }
     if (m->distance != UINT32_MAX)
         snprintf(distance, sizeof distance, ", %u of 255 bits differ",
                  m->distance);
@@ -240,7 +250,7 @@ static void print_group(const akin_cli *cli, const akin_dupe_group *g)
     const char *bold = cli->color ? "\033[1m" : "";
     const char *plain = cli->color ? "\033[0m" : "";
     char size[32], evidence[120];
-    printf("%s, keep for: %s\n", akin_level_text(g->level), g->why);
+    printf("%s, kept because: %s\n", akin_level_text(g->level), g->why);
     for (size_t i = 0; i < g->n; i++) {
         const akin_dupe_member *m = &g->members[i];
         bool keep = i == g->keep;

@@ -37,7 +37,7 @@ int akin_dedup_html(const akin_cli *cli, const akin_dedup *found,
     akin_html_begin(&page, "Duplicates", subtitle);
     AKIN_DEDUP_EACH_GROUP(found, g)
     {
-        akin_buf_printf(&page, "<section><h2><span>%s <small>keep for: ",
+        akin_buf_printf(&page, "<section><h2><span>%s <small>kept because: ",
                         akin_level_text(g->level));
         akin_html_text(&page, g->why);
         akin_buf_text(&page, "</small></span></h2>\n<div class=\"grid\">");

@@ -82,6 +82,34 @@ static void print_options(const char *title, const akin_cli_option *options)
     }
 }
 
+/* "path:TEXT", "format[:FORMAT]" */
+static void rule_left(const akin_keep_rule *rule, char *out, size_t size)
+{
+    const char *value = rule->value ? rule->value : "";
+    const char *open = *value == '[' ? "[:" : *value ? ":" : "";
+    snprintf(out, size, "%s%s%s", rule->name, open, value + (*value == '['));
+}
+
+/* The rules that akin dedup keeps pictures by; of other commands none. */
+static size_t rules_of(const akin_cli_command *c, const akin_keep_rule **rules)
+{
+    size_t n = 0;
+    *rules = akin_keep_rules(&n);
+    return c->run == akin_cli_dedup ? n : 0;
+}
+
+static void print_rules(const akin_cli_command *c)
+{
+    char left[80];
+    const akin_keep_rule *rules;
+    size_t n = rules_of(c, &rules);
+    if (n) printf("\nRules of --keep\n");
+    for (size_t i = 0; i < n; i++) {
+        rule_left(&rules[i], left, sizeof left);
+        print_row(left, rules[i].help, 26);
+    }
+}
+
 static void engine_option(const akin_option *o, char *left, size_t size,
                           char *right, size_t right_size)
 {
@@ -120,6 +148,7 @@ static void print_one(const akin_cli_command *c)
         wrapped(c->details, 0, 0);
     }
     print_options("Options", c->options);
+    print_rules(c);
     print_options("Common options", akin_cli_common);
     if (c->needs == AKIN_CLI_SERVE)
         print_engine_options();
@@ -182,6 +211,18 @@ static void roff_options(const akin_cli_option *options)
     }
 }
 
+static void roff_rules(const akin_cli_command *c)
+{
+    char left[80];
+    const akin_keep_rule *rules;
+    size_t n = rules_of(c, &rules);
+    if (n) printf(".PP\nRules of \\fB\\-\\-keep\\fR:\n");
+    for (size_t i = 0; i < n; i++) {
+        rule_left(&rules[i], left, sizeof left);
+        roff_row(left, rules[i].help);
+    }
+}
+
 static void print_man(void)
 {
     size_t n;
@@ -208,6 +249,7 @@ static void print_man(void)
             printf("\n");
         }
         roff_options(c->options);
+        roff_rules(c);
     }
     printf(".SH COMMON OPTIONS\n");
     roff_options(akin_cli_common);
@@ -246,6 +288,20 @@ static void markdown_options(const akin_cli_option *options)
         option_left(options, left, sizeof left);
         printf("| `%s` | ", left);
         cell(options->help);
+        printf(" |\n");
+    }
+}
+
+static void markdown_rules(const akin_cli_command *c)
+{
+    char left[80];
+    const akin_keep_rule *rules;
+    size_t n = rules_of(c, &rules);
+    if (n) printf("\n| rule of `--keep` | keeps |\n|---|---|\n");
+    for (size_t i = 0; i < n; i++) {
+        rule_left(&rules[i], left, sizeof left);
+        printf("| `%s` | ", left);
+        cell(rules[i].help);
         printf(" |\n");
     }
 }
@@ -289,6 +345,7 @@ static void print_markdown(void)
         if (c->details) printf(" %s", c->details);
         printf("\n");
         markdown_options(c->options);
+        markdown_rules(c);
     }
     printf("\n### Common options\n");
     markdown_options(akin_cli_common);

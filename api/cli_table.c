@@ -101,7 +101,11 @@ static const akin_cli_option embed_options[] = {
 
 static const akin_cli_option dedup_options[] = {
     {"level", 0, "LEVEL", "exact, near or similar; default: near"},
-    {"prefer", 0, "PATH", "keep pictures whose path begins so (repeatable)"},
+    {"keep", 0, "RULE[,RULE]",
+     "which picture of a group to keep: the first rule that tells two apart "
+     "decides; the rules are below"},
+    {"prefer", 0, "PATH",
+     "the rule path:PATH, before those of --keep (repeatable)"},
     {"html", 0, "FILE", "write a page with the pictures side by side"},
     {"apply", 0, NULL, "do it; without, only say what would be done"},
     {"trash", 0, "DIR",
@@ -186,9 +190,8 @@ const akin_cli_command akin_cli_commands[] = {
     {"dedup", "[PATH ...]", "find duplicate pictures in folders",
      "Reads the pictures (what it has read before it knows, from a directory "
      "of its own in the user's cache, or --data), prints groups of duplicates "
-     "and which picture of each to keep, and why: the first of a path that "
-     "--prefer names, more pixels, more bytes, a lossless format, older, the "
-     "path that sorts first. Nothing is touched without --apply, which moves "
+     "and which picture of each to keep, and why. Nothing is touched without "
+     "--apply, which moves "
      "the others to a trash folder, or with --hardlink or --delete does that "
      "instead; a file that has changed meanwhile is left alone, and the one "
      "that stays is looked at again before each step. --undo takes the last "

@@ -93,7 +93,7 @@ static const akin_command table[] = {
     {"AKIN.DUPES", -2, READ | KEY | SLOW, akin_cmd_dupes, "akin",
      "groups of duplicate pictures, with the evidence",
      "collection [LEVEL exact|near|similar] [COUNT n] [CURSOR n] [PREFER "
-     "path] ..."},
+     "path] ... [KEEP rule[,rule...]]"},
     {"AKIN.DISMISS", -4, WRITE | KEY, akin_cmd_dismiss, "akin",
      "these are no duplicates of each other; UNDO: they may be",
      "collection [UNDO] id id [id ...]"},

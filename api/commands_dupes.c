@@ -65,6 +65,11 @@ static akin_status read_option(akin_args *args, question *q, akin_error *err)
                 akin_fail(err, AKIN_INVALID,
                           "more than %d PREFER, or one with a NUL", MAX_PREFER);
         if (!rc) q->prefer[q->query.nprefer++] = word.data;
+    } else if (akin_args_word(args, "KEEP")) {
+        rc = akin_args_next(args, "rules to keep by", &word, err);
+        if (!rc && memchr(word.data, 0, word.size))
+            rc = akin_fail(err, AKIN_INVALID, "KEEP with a NUL");
+        if (!rc) q->query.keep = word.data;
     } else {
         rc = akin_bad_option(args->argv[args->at], err);
     }
@@ -74,7 +79,7 @@ static akin_status read_option(akin_args *args, question *q, akin_error *err)
 static void reply_member(akin_reply *r, const akin_dupe_group *g, size_t i)
 {
     const akin_dupe_member *m = &g->members[i];
-    akin_reply_map(r, 15);
+    akin_reply_map(r, 16);
     row_text(r, "id", m->item.id);
     row_text(r, "path", m->item.path);
     row_text(r, "format", m->item.format);
@@ -82,6 +87,7 @@ static void reply_member(akin_reply *r, const akin_dupe_group *g, size_t i)
     row_int(r, "height", m->item.height);
     row_int(r, "bytes", m->item.picture_bytes);
     row_int(r, "modified", (uint64_t)m->item.modified_ms);
+    row_text(r, "hash", *m->item.hash ? m->item.hash : NULL);
     row_int(r, "keep", i == g->keep);
     row_text(r, "level", m->beside == i ? NULL : akin_level_text(m->level));
     row_text(r, "beside",

@@ -538,7 +538,7 @@ typedef struct {
     akin_dupe_member *members; /* (n), by time of adding */
     size_t n;
     size_t keep;      /* which one to keep */
-    char why[160];    /* that one, in words */
+    char why[160];    /* that one and not the next best, in words */
     akin_level level; /* the weakest of the members' */
 } akin_dupe_group;
 
@@ -549,11 +549,23 @@ typedef struct {
     uint32_t count;   /* groups wanted, 0: 20; a few more may come */
     uint64_t cursor;  /* of the page before; 0: the first page */
     /* Which picture to keep is decided by the first rule that tells two apart:
-     * path begins with an earlier one of these; more pixels; more bytes; a
-     * lossless format; older; the path that sorts first. */
+     * path begins with an earlier one of `prefer`; the rules of `keep`, like
+     * "avoid:/tmp,format:png,newest" (NULL: none); then those of
+     * "raw,resolution,size,format,oldest,name" that were not named. */
     const char *const *prefer;
     size_t nprefer;
+    const char *keep;
 } akin_dupe_query;
+
+/* A rule to keep by: name, or name:value. value NULL: it takes none; in
+ * brackets: it may be left out. */
+typedef struct {
+    const char *name, *value, *help; /* help: what is kept */
+} akin_keep_rule;
+/* All rules. */
+AKIN_API const akin_keep_rule *akin_keep_rules(size_t *n);
+/* Whether `keep` of a query can be read. Fails with AKIN_INVALID. */
+AKIN_API akin_status akin_keep_check(const char *keep, akin_error *err);
 
 typedef struct {
     akin_dupe_group *groups;

@@ -61,8 +61,14 @@ akin_status akin__dupes_group(size_t n, const akin__dupe_link *links,
 
 /* ---- which one to keep (dupes_keep.c) -------------------------------------------- */
 
+typedef struct akin__keep akin__keep;
+
+/* The rules of a question; its `prefer` is borrowed until close. Fails with
+ * AKIN_INVALID; *out is to be closed then too. */
+akin_status akin__keep_open(const akin_dupe_query *query, akin__keep **out,
+                            akin_error *err);
+void akin__keep_close(akin__keep *keep); /* no-op on NULL */
 /* Sets keep and why of a group. */
-void akin__dupes_keep(akin_dupe_group *group, const char *const *prefer,
-                      size_t nprefer);
+void akin__keep_choose(const akin__keep *keep, akin_dupe_group *group);
 
 #endif

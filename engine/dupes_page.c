@@ -53,6 +53,7 @@ typedef struct {
 typedef struct {
     akin__collection *c;
     const akin_dupe_query *query;
+    akin__keep *keep;
     akin_dupe_page *out;
     size_t capacity;
     akin_selector seen;
@@ -289,7 +290,7 @@ static akin_status add_group(paging *p, size_t g, size_t *places,
         group_clear(&group);
         return rc;
     }
-    akin__dupes_keep(&group, p->query->prefer, p->query->nprefer);
+    akin__keep_choose(p->keep, &group);
     p->out->groups[p->out->n++] = group;
     return AKIN_OK;
 }
@@ -351,8 +352,12 @@ akin_status akin_engine_dupes(akin_engine *engine, const char *collection,
         return akin_fail(err, AKIN_INVALID,
                          "no such level, or more than %d groups at once",
                          AKIN_DUPES_MAX);
-    akin_status rc = akin__collection_find(engine, collection, &c, err);
-    if (rc) return rc;
+    akin_status rc = akin__keep_open(query, &p.keep, err);
+    if (!rc) rc = akin__collection_find(engine, collection, &c, err);
+    if (rc) {
+        akin__keep_close(p.keep);
+        return rc;
+    }
     p.c = c;
     if (!engine->read_only)
         rc = akin__dupes_look(c, 0, LOOK_MS, true, &out->pending, err);
@@ -361,6 +366,7 @@ akin_status akin_engine_dupes(akin_engine *engine, const char *collection,
     p.dismissals = dismissals > 0;
     if (!rc) rc = fill_page(&p, err);
     akin__collection_release(c);
+    akin__keep_close(p.keep);
     if (rc) akin_dupe_page_clear(out);
     return rc;
 }

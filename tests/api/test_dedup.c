@@ -84,6 +84,8 @@ static void test_usage(void **state)
     run("--delete $DIR/pictures", 2, NULL, "go with --apply");
     run("--apply --delete --hardlink $DIR/pictures", 2, NULL, "one of");
     run("--apply --level similar $DIR/pictures", 2, NULL, "not duplicates");
+    run("--keep best $DIR/pictures", 2, NULL, "is called 'best'");
+    run("--keep path $DIR/pictures", 2, NULL, "wants a value");
     run("$DIR/nothing", 3, NULL, "cannot read");
     run("--undo", 1, NULL, "nothing to undo");
     run("$DIR/pictures", 1, "0 groups", NULL);
@@ -98,6 +100,8 @@ static void test_dry_run(void **state)
     assert_int_equal(akin_file_replace(path, akin_span_of("no"), NULL), 0);
     run("$DIR/pictures", 0, "1 groups of duplicates; 1 files", "bad.jpg: ");
     run("--json $DIR/pictures", 0, "\"same\": \"bytes\"", NULL);
+    run("--keep 'avoid:*/a.*' $DIR/pictures", 0,
+        "kept because: its path is not like */a.*", NULL);
     run("--html $DIR/page.html --prefer $DIR/pictures/b $DIR/pictures", 0,
         "its path begins with", NULL);
     snprintf(path, sizeof path, "%s/page.html", place.dir);

@@ -343,49 +343,111 @@ static void test_pages(void **state)
     assert_int_equal(pages, 3);
 }
 
+/* Keeps by these rules; which one, and why. */
+static void keeps(akin_dupe_group *g, const char *rules, size_t keep,
+                  const char *why)
+{
+    const char *const prefer[] = {"/best/", "/good/"};
+    bool preferred = !strcmp(rules, "PREFER");
+    akin_dupe_query query = {.prefer = prefer,
+                             .nprefer = preferred ? 2 : 0,
+                             .keep = preferred || !*rules ? NULL : rules};
+    akin__keep *k;
+    assert_int_equal(akin__keep_open(&query, &k, NULL), AKIN_OK);
+    akin__keep_choose(k, g);
+    if (g->keep != keep || strcmp(g->why, why) != 0)
+        fail_msg("'%s' keeps %zu because: %s", rules, g->keep, g->why);
+    akin__keep_close(k);
+}
+
 static void test_keep(void **state)
 {
     (void)state;
-    const char *const prefer[] = {"/best/", "/good/"};
-    akin_dupe_member m[] = {{.item = {.path = (char *)"/x/b.jpg",
-                                      .id = (char *)"b",
-                                      .width = 20,
-                                      .height = 10,
-                                      .picture_bytes = 500,
-                                      .modified_ms = 9}},
-                            {.item = {.path = (char *)"/x/a.jpg",
-                                      .id = (char *)"a",
-                                      .width = 10,
-                                      .height = 20,
-                                      .picture_bytes = 500,
-                                      .modified_ms = 5}},
-                            {.item = {.path = (char *)"/good/c.jpg",
-                                      .id = (char *)"c",
-                                      .width = 5,
-                                      .height = 5,
-                                      .picture_bytes = 900,
-                                      .modified_ms = 1}}};
+    akin_dupe_member m[] = {
+        {.item = {.path = (char *)"/x/b.jpg",
+                  .format = (char *)"jpeg",
+                  .width = 20,
+                  .height = 10,
+                  .picture_bytes = 500,
+                  .modified_ms = 86400000 * INT64_C(9) + 3600000 * 12}},
+        {.item = {.path = (char *)"/x/a.jpg",
+                  .format = (char *)"jpeg",
+                  .width = 10,
+                  .height = 20,
+                  .picture_bytes = 500,
+                  .modified_ms = 86400000 * INT64_C(5) + 3600000 * 12}},
+        {.item = {.path = (char *)"/good/c.png",
+                  .format = (char *)"png",
+                  .width = 5,
+                  .height = 5,
+                  .picture_bytes = 91234,
+                  .modified_ms = 86400000 * INT64_C(1) + 3600000 * 12}}};
     akin_dupe_group g = {.members = m, .n = 3};
 
-    akin__dupes_keep(&g, NULL, 0);
-    assert_int_equal(g.keep, 1); /* older of the two largest */
-    assert_string_equal(g.why, "as large, and older");
-    akin__dupes_keep(&g, prefer, 2);
-    assert_int_equal(g.keep, 2);
-    assert_string_equal(g.why, "its path begins with /good/");
+    /* two are largest, and one of them is older */
+    keeps(&g, "", 1, "older, 1970-01-06 against 1970-01-10");
+    keeps(&g, "PREFER", 2, "its path begins with /good/");
+    keeps(&g, "newest", 0, "newer, 1970-01-10 against 1970-01-06");
+    keeps(&g, "oldest", 2, "older, 1970-01-02 against 1970-01-06");
+    keeps(&g, "size", 2, "larger file, 91.2 kB against 500 bytes");
+    keeps(&g, "small,name", 1, "its path sorts first");
+    keeps(&g, "small,newest", 0, "newer, 1970-01-10 against 1970-01-06");
+    keeps(&g, "format", 2, "png loses nothing, jpeg does");
+    keeps(&g, "format:jpeg,newest", 0, "newer, 1970-01-10 against 1970-01-06");
+    keeps(&g, "format:PNG", 2, "png, not jpeg");
+    keeps(&g, "path:/good/", 2, "its path begins with /good/");
+    keeps(&g, "path:*/b.*", 0, "its path is like */b.*");
+    keeps(&g, "avoid:/x/", 2, "its path does not begin with /x/");
+    keeps(&g, "short", 1, "older, 1970-01-06 against 1970-01-10");
     m[0].item.width = 21;
-    akin__dupes_keep(&g, NULL, 0);
-    assert_int_equal(g.keep, 0);
-    assert_string_equal(g.why, "most pixels: 21 x 10, the next has 10 x 20");
+    keeps(&g, "", 0, "larger, 21 x 10 against 10 x 20");
+    m[0].item.modified_ms = m[1].item.modified_ms + 7000;
+    m[2].item.path = (char *)"/good/c.CR2"; /* its preview is small */
+    keeps(&g, "", 2, "the camera's raw file");
+    keeps(&g, "avoid:*.CR2,newest", 0,
+          "newer, 1970-01-06 12:00:07 against 1970-01-06 12:00:00");
+    m[2].item.path = (char *)"/x/c.png";
+    m[2].item.picture_bytes = 499;
+    keeps(&g, "path:/x/,small", 2, "smaller file, 499 bytes against 500 bytes");
+
+    static const char *const bad[] = {"best", "path", "size:3", "avoid:"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(akin_keep_check(bad[i], NULL), AKIN_INVALID);
+    assert_int_equal(akin_keep_check("", NULL), AKIN_OK);
+}
+
+/* A reason that does not fit ends with a whole character. */
+static void test_keep_long(void **state)
+{
+    (void)state;
+    char path[256] = "/";
+    for (size_t i = 1; i + 3 < sizeof path; i += 2)
+        snprintf(path + i, sizeof path - i, "\xc3\xa4");
+    for (int shift = 0; shift < 2; shift++) {
+        akin_dupe_member m[] = {{.item = {.path = path + !shift}},
+                                {.item = {.path = (char *)"b"}}};
+        akin_dupe_group g = {.members = m, .n = 2};
+        const char *const prefer[] = {path + !shift};
+        akin_dupe_query query = {.prefer = prefer, .nprefer = 1};
+        akin__keep *k;
+        assert_int_equal(akin__keep_open(&query, &k, NULL), AKIN_OK);
+        akin__keep_choose(k, &g);
+        size_t n = strlen(g.why);
+        assert_true(n > 100 && n < sizeof g.why);
+        assert_memory_equal(g.why + n - 2, "\xc3\xa4", 2);
+        akin__keep_close(k);
+    }
 }
 
 int main(void)
 {
+    setenv("TZ", "UTC", 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_groups),
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_hashes),
         cmocka_unit_test(test_keep),
+        cmocka_unit_test(test_keep_long),
         cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
