@@ -233,7 +233,9 @@ int akin_cli_info(akin_cli *cli);
 int akin_cli_reindex(akin_cli *cli);
 int akin_cli_check(akin_cli *cli);
 int akin_cli_jobs(akin_cli *cli);
-int akin_cli_help(akin_cli *cli); /* cli_help.c */
+int akin_cli_bench_check(akin_cli *cli);
+int akin_cli_bench(akin_cli *cli); /* cli_bench.c */
+int akin_cli_help(akin_cli *cli);  /* cli_help.c */
 int akin_cli_version(akin_cli *cli);
 int akin_cli_completion(akin_cli *cli); /* cli_complete.c */
 

@@ -120,6 +120,21 @@ static const akin_cli_option dedup_options[] = {
     END,
 };
 
+static const akin_cli_option bench_options[] = {
+    {"label", 0, "NAME",
+     "the attribute that says what a picture shows; default: label, class, "
+     "category, else the name of its folder"},
+    {"template", 0, "TEXT",
+     "what is said of a label, which goes where {} is; repeated: the mean of "
+     "them (default: a photo of a {})"},
+    {"captions", 0, "FROM",
+     "captions of a folder's pictures: metadata (default), filename, none"},
+    {"queries", 0, "EXPR",
+     "only pictures whose attributes pass ask; all can be found"},
+    {"sample", 0, "N", "at most so many pictures; default: 10000"},
+    END,
+};
+
 static const akin_cli_option collections_options[] = {
     {"dim", 0, "N", "create: raw vectors of this width, no model"},
     {"field", 0, "NAME:TYPE",
@@ -215,6 +230,15 @@ const akin_cli_command akin_cli_commands[] = {
     {"jobs", "[list | wait ID | cancel ID | resume ID | failures ID]",
      "long work: what runs, what ran", NULL, AKIN_CLI_READ, 0, 2, NULL,
      akin_cli_jobs, jobs_options},
+    {"bench", "retrieval [FOLDER|CATALOGUE]",
+     "how well a model finds your pictures",
+     "Reads a labelled folder (a folder for each label) or a catalogue with "
+     "--model, or takes the collection as it is, and asks for every caption "
+     "and every picture once, exactly. R@k: queries with something right among "
+     "the first k; P@10: share of right ones among the first 10; nDCG@10 "
+     "counts "
+     "early ones more. Right is a picture of that caption or label.",
+     AKIN_CLI_NONE, 1, 2, akin_cli_bench_check, akin_cli_bench, bench_options},
     {"completion", "bash|zsh|fish", "print completions for a shell",
      "For bash: eval \"$(akin completion bash)\"", AKIN_CLI_NONE, 1, 1, NULL,
      akin_cli_completion, no_options},
