@@ -7,6 +7,7 @@ random order would give.
   evaluate.py --work WORK --packages NODE_MODULES --model models/starter --json metrics.json --sheets sheets/
 """
 import argparse
+import csv
 import json
 from pathlib import Path
 
@@ -193,6 +194,32 @@ class Evaluation:
                 sheet(shown[k:k + 11]).save(sheets / f"free-{k // 11 + 1}.png")
 
 
+def export(e, folder):
+    """The held-out sets as catalogues for `akin bench retrieval`: one picture file each, one CSV a set."""
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    for i in np.nonzero(e.test | (e.kind == "clothing"))[0]:
+        path = folder / "pictures" / f"{e.rows[i]['row']}.png"
+        if not path.exists():
+            Image.fromarray(np.ascontiguousarray(e.px[e.rows[i]["row"]]), "RGBA").save(path)
+
+    def write(name, rows):
+        with open(folder / f"{name}.csv", "w", newline="") as f:
+            out = csv.writer(f)
+            out.writerow(["id", "image", "caption", "label", "held_out"])
+            for i, caption, label in rows:
+                row = e.rows[i]["row"]
+                out.writerow([row, f"pictures/{row}.png", caption, label, "true" if e.test[i] else "false"])
+    held = {kind: np.nonzero(e.test & (e.kind == kind))[0] for kind in ("clipart", "icon", "glyph", "emoji")}
+    for kind in ("clipart", "icon", "glyph"):
+        write(kind, [(i, e.rows[i]["held"]["captions"][0], "") for i in held[kind]])
+    for lang in LANGS:
+        names = {i: e.E.lang[lang].get(e.rows[i]["concept"].removeprefix("emoji:")) for i in held["emoji"]}
+        write(f"emoji-{lang}", [(i, n["label"].lower() if n else "", "") for i, n in names.items()])
+    kinds = [(i, e.rows[i]["concept"].split(":")[1]) for i in np.nonzero(e.kind == "clothing")[0]]
+    write("clothing", [(i, "", k) for i, k in kinds])
+    write("clothing-10", [(i, "", article(CLASSES[k]) + CLASSES[k]) for i, k in kinds if e.test[i] and k in CLASSES])
+
+
 def sheet(rows):
     """One line per query: its words, then its first pictures."""
     page = Image.new("RGB", (180 + 5 * 104, len(rows) * 104), "white")
@@ -212,6 +239,7 @@ def main():
     ap.add_argument("--model", type=Path, required=True)
     ap.add_argument("--json", type=Path)
     ap.add_argument("--sheets", type=Path)
+    ap.add_argument("--export", type=Path, help="also write the held-out sets as catalogues for akin bench retrieval")
     ap.add_argument("--quick", action="store_true", help="only what needs no picture beside the held-out ones")
     ap.add_argument("--threads", type=int, default=0)
     a = ap.parse_args()
@@ -223,6 +251,8 @@ def main():
     if not a.quick:
         e.emoji_styles()
         e.free(a.sheets)
+    if a.export:
+        export(e, a.export)
     if a.json:
         a.json.write_text(json.dumps(e.out, indent=1, ensure_ascii=False) + "\n")
 
