@@ -59,6 +59,29 @@ akin_status akin__dupes_group(size_t n, const akin__dupe_link *links,
                               void *user, size_t *group, size_t *centres,
                               size_t *ngroups, akin_error *err);
 
+/* ---- told apart (dupes_apart.c) -------------------------------------------------- */
+
+typedef struct {
+    size_t a, b; /* a < b */
+} akin__dupe_pair;
+
+/* Start from {0}; pairs is for akin_free. */
+typedef struct {
+    akin__dupe_pair *pairs;
+    size_t n, capacity;
+} akin__dupe_apart;
+
+akin_status akin__dupes_tell_apart(akin__dupe_apart *apart, size_t a, size_t b,
+                                   akin_error *err);
+/* A person said that z and y are no duplicates. A later copy x of z may be close
+ * to both and would bring y in again: so the link from x to y goes too, when x
+ * is linked at least as closely to z; and so on from x. links: each from both
+ * its ends; those that go are taken out, and their ends are told apart. */
+akin_status akin__dupes_spread(akin__dupe_apart *apart, akin__dupe_link *links,
+                               size_t *nlinks, akin_error *err);
+/* An akin__dupe_forbidden whose user is an akin__dupe_apart, after spread. */
+bool akin__dupes_are_apart(void *user, size_t a, size_t b);
+
 /* ---- which one to keep (dupes_keep.c) -------------------------------------------- */
 
 typedef struct akin__keep akin__keep;

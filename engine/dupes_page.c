@@ -63,7 +63,8 @@ typedef struct {
     uint64_t *nums; /* sorted */
     size_t n, num_capacity;
     size_t *group, *centres;
-    bool dismissals;
+    bool dismissals; /* there are some */
+    akin__dupe_apart apart;
     akin_status rc; /* of a callback */
     akin_error *err;
 } paging;
@@ -118,22 +119,32 @@ static akin_status load_component(paging *p, uint64_t num, akin_error *err)
     return rc;
 }
 
-static bool forbidden(void *user, size_t a, size_t b)
+static bool take_pair(void *user, size_t a, size_t b)
 {
     paging *p = user;
-    bool out = false;
-    if (!p->rc)
-        p->rc = akin_storage_dismissed(p->c->engine->storage, p->c->num,
-                                       p->nums[a], p->nums[b], &out, p->err);
-    return out;
+    p->rc = akin__dupes_tell_apart(&p->apart, a, b, p->err);
+    return p->rc == AKIN_OK;
 }
 
-/* 1..256: what the hashes agree in, at least; a little for a mere likeness. */
+/* What was dismissed among the items of the component. */
+static akin_status load_apart(paging *p, akin_error *err)
+{
+    p->apart.n = 0;
+    p->rc = AKIN_OK;
+    if (!p->dismissals) return AKIN_OK;
+    akin_status rc = akin_storage_dismissed(p->c->engine->storage, p->c->num,
+                                            p->nums, p->n, take_pair, p, err);
+    return rc ? rc : p->rc;
+}
+
+/* What the hashes agree in, at least, and among equal ones the embeddings; a
+ * little for a mere likeness. */
 static uint32_t weight_of(const akin_dupe_edge *e)
 {
-    if (e->level == AKIN_DUPE_EXACT) return 256;
-    return e->level == AKIN_DUPE_NEAR && e->distance < 255 ? 255 - e->distance
-                                                           : 1;
+    uint32_t cosine = e->cosine > 0 ? (uint32_t)(e->cosine * 1000) : 0;
+    uint32_t bits =
+        e->level == AKIN_DUPE_NEAR && e->distance < 255 ? 255 - e->distance : 1;
+    return e->level == AKIN_DUPE_EXACT ? 256 << 10 : bits << 10 | cosine;
 }
 
 static akin_status form_groups(paging *p, size_t *ngroups, akin_error *err)
@@ -156,11 +167,14 @@ static akin_status form_groups(paging *p, size_t *ngroups, akin_error *err)
             .weight = weight_of(&p->edges[i].edge),
             .exact = p->edges[i].edge.level == AKIN_DUPE_EXACT};
     }
-    akin_status rc =
-        akin__dupes_group(p->n, links, nlinks, p->dismissals ? forbidden : NULL,
-                          p, p->group, p->centres, ngroups, err);
+    akin_status rc = load_apart(p, err);
+    if (!rc) rc = akin__dupes_spread(&p->apart, links, &nlinks, err);
+    if (!rc)
+        rc = akin__dupes_group(p->n, links, nlinks,
+                               p->apart.n ? akin__dupes_are_apart : NULL,
+                               &p->apart, p->group, p->centres, ngroups, err);
     akin_free(links);
-    return rc ? rc : p->rc;
+    return rc;
 }
 
 /* ---- members ------------------------------------------------------------------------ */
@@ -335,6 +349,7 @@ static akin_status fill_page(paging *p, akin_error *err)
     akin_selector_clear(&p->seen);
     akin_free(p->edges);
     akin_free(p->nums);
+    akin_free(p->apart.pairs);
     return rc;
 }
 

@@ -606,9 +606,12 @@ akin_status akin_storage_dupe_next(akin_storage *storage, uint32_t collection,
 akin_status akin_storage_dismissals(akin_storage *storage, uint32_t collection,
                                     uint64_t *out,
                                     akin_error *err) AKIN_MUST_CHECK;
-/* Whether the pair was dismissed. */
+/* The pairs among these n items that were dismissed, as places in nums; a pair
+ * may come twice. */
+typedef bool akin_pair_each(void *user, size_t a, size_t b);
 akin_status akin_storage_dismissed(akin_storage *storage, uint32_t collection,
-                                   uint64_t a, uint64_t b, bool *out,
+                                   const uint64_t *nums, size_t n,
+                                   akin_pair_each *each, void *user,
                                    akin_error *err) AKIN_MUST_CHECK;
 
 /* ---- thumbnails, check, backup ------------------------------------------ */

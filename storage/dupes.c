@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SAME_BYTES  1
@@ -237,14 +238,110 @@ static akin_status is_dismissed(akin__conn *conn, uint32_t collection,
     return rc;
 }
 
+/* What dismissed pairs may know an item by. */
+typedef struct {
+    uint8_t *bytes; /* akin_free */
+    size_t size, place;
+} item_key;
+
+typedef struct {
+    item_key *keys; /* sorted by their bytes */
+    size_t n;
+} item_keys;
+
+static int compare_keys(const void *a, const void *b)
+{
+    const item_key *x = a, *y = b;
+    size_t least = x->size < y->size ? x->size : y->size;
+    int order = memcmp(x->bytes, y->bytes, least);
+    return order ? order : x->size < y->size ? -1 : x->size > y->size;
+}
+
+static akin_status add_key(item_keys *keys, char kind, akin_span text,
+                           size_t place, akin_error *err)
+{
+    item_key *key = &keys->keys[keys->n];
+    *key = (item_key){akin_alloc(1 + text.size), 1 + text.size, place};
+    if (!key->bytes) return akin_fail(err, AKIN_NOMEM, "out of memory");
+    key->bytes[0] = (uint8_t)kind;
+    memcpy(key->bytes + 1, text.data, text.size);
+    keys->n++;
+    return AKIN_OK;
+}
+
+static akin_status load_keys(akin__conn *conn, const uint64_t *nums, size_t n,
+                             item_keys *keys, akin_error *err)
+{
+    akin_status rc = AKIN_OK;
+    keys->keys = akin_calloc(2 * n + 1, sizeof *keys->keys);
+    if (!keys->keys) return akin_fail(err, AKIN_NOMEM, "out of memory");
+    for (size_t i = 0; i < n && !rc; i++) {
+        sqlite3_stmt *stmt;
+        bool row = false;
+        rc = akin__query(conn, &stmt, err,
+                         "SELECT id, content_hash FROM items WHERE num = ?1",
+                         "u", nums[i]);
+        if (!rc) rc = akin__step(conn, stmt, &row, err);
+        const uint8_t *hash = row ? akin__column_hash(stmt, 1) : NULL;
+        if (row) rc = add_key(keys, 'i', akin__column(stmt, 0), i, err);
+        if (!rc && hash)
+            rc = add_key(keys, 'h', (akin_span){hash, AKIN_HASH_BYTES}, i, err);
+        akin__release(conn, stmt);
+    }
+    qsort(keys->keys, keys->n, sizeof *keys->keys, compare_keys);
+    return rc;
+}
+
+/* All items of `keys` that the other side of a dismissed pair stands for. */
+static bool give_pairs(const item_keys *keys, size_t place, akin_span other,
+                       akin_pair_each *each, void *user)
+{
+    item_key key = {.bytes = (uint8_t *)(uintptr_t)other.data,
+                    .size = other.size};
+    size_t low = 0, high = keys->n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (compare_keys(&keys->keys[middle], &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < keys->n && !compare_keys(&keys->keys[low], &key); low++)
+        if (!each(user, place, keys->keys[low].place)) return false;
+    return true;
+}
+
 akin_status akin_storage_dismissed(akin_storage *s, uint32_t collection,
-                                   uint64_t a, uint64_t b, bool *out,
+                                   const uint64_t *nums, size_t n,
+                                   akin_pair_each *each, void *user,
                                    akin_error *err)
 {
     akin__conn *conn;
+    item_keys keys = {0};
+    bool more = true;
+
     akin_status rc = akin__read_begin(s, &conn, err);
     if (rc) return rc;
-    rc = is_dismissed(conn, collection, a, b, out, err);
+    rc = load_keys(conn, nums, n, &keys, err);
+    for (size_t i = 0; i < keys.n && !rc && more; i++) {
+        sqlite3_stmt *stmt;
+        bool row = true;
+        rc = akin__query(conn, &stmt, err,
+                         "SELECT b FROM dupe_dismissed WHERE collection = ?1"
+                         " AND a = ?2",
+                         "ub", (uint64_t)collection,
+                         (akin_span){keys.keys[i].bytes, keys.keys[i].size});
+        while (!rc && row && more) {
+            rc = akin__step(conn, stmt, &row, err);
+            if (!rc && row)
+                more = give_pairs(&keys, keys.keys[i].place,
+                                  akin__column(stmt, 0), each, user);
+        }
+        akin__release(conn, stmt);
+    }
+    for (size_t i = 0; i < keys.n; i++)
+        akin_free(keys.keys[i].bytes);
+    akin_free(keys.keys);
     akin__read_end(s, conn);
     return rc;
 }

@@ -147,6 +147,33 @@ static bool is_wanted(void *user, uint64_t num, uint32_t distance)
     return false;
 }
 
+/* z and y were told apart. x is a copy of z that looks like y as well. */
+static void test_apart(void **state)
+{
+    (void)state;
+    enum { Z, Y, X, W };
+    for (uint32_t far = 1; far <= 3; far++) {
+        akin__dupe_link link[] = {{Z, X, 240, false}, {X, Z, 240, false},
+                                  {X, Y, 200, false}, {Y, X, 200, false},
+                                  {Y, W, 230, false}, {W, Y, 230, false},
+                                  {X, W, 0, false},   {W, X, 0, false}};
+        akin__dupe_apart apart = {0};
+        size_t n = far == 1 ? 6 : 8, group[4], centres[4], ngroups;
+        link[6].weight = link[7].weight = far == 2 ? 210 : 250;
+        must(akin__dupes_tell_apart(&apart, Y, Z, err));
+        must(akin__dupes_spread(&apart, link, &n, err));
+        must(akin__dupes_group(4, link, n, akin__dupes_are_apart, &apart, group,
+                               centres, &ngroups, err));
+        assert_true(akin__dupes_are_apart(&apart, Z, Y));
+        assert_true(akin__dupes_are_apart(&apart, Y, X));
+        assert_int_not_equal(group[X], group[Y]);
+        /* w goes with y, unless it is closer to x */
+        assert_int_equal(group[W], group[far == 3 ? X : Y]);
+        if (far != 3) assert_int_equal(group[X], group[Z]);
+        akin_free(apart.pairs);
+    }
+}
+
 /* Whatever 11 of the bits that count were changed, and however it was turned. */
 static void test_hashes(void **state)
 {
@@ -236,8 +263,9 @@ static akin_dupe_page page_of(place *p, akin_level level)
     return page;
 }
 
-/* The photograph as a PPM, mirrored and a little brighter. */
-static void put_mirrored(place *p, const char *id, const char *name)
+/* The photograph as a PPM, perhaps mirrored, and brighter. */
+static void put_changed(place *p, const char *id, const char *name, bool mirror,
+                        int brighter)
 {
     char path[512];
     uint8_t *data;
@@ -249,18 +277,26 @@ static void put_mirrored(place *p, const char *id, const char *name)
     must(akin_picture_decode((akin_span){data, size}, NULL, &picture, err));
     akin_buf_printf(&out, "P6\n%u %u\n255\n", picture.width, picture.height);
     for (uint32_t y = 0; y < picture.height; y++)
-        for (uint32_t x = picture.width; x-- > 0;) {
+        for (uint32_t i = 0; i < picture.width; i++) {
+            uint32_t x = mirror ? picture.width - 1 - i : i;
             const uint8_t *rgb =
                 picture.pixels + ((size_t)y * picture.width + x) * 3;
             uint8_t more[3];
             for (int c = 0; c < 3; c++)
-                more[c] = (uint8_t)(rgb[c] > 240 ? 255 : rgb[c] + 15);
+                more[c] =
+                    (uint8_t)(rgb[c] > 255 - brighter ? 255
+                                                      : rgb[c] + brighter);
             akin_buf_append(&out, more, 3);
         }
     put_bytes(p, id, out.data, out.size);
     akin_buf_clear(&out);
     akin_picture_clear(&picture);
     akin_free(data);
+}
+
+static void put_mirrored(place *p, const char *id, const char *name)
+{
+    put_changed(p, id, name, true, 15);
 }
 
 static void test_levels(void **state)
@@ -315,6 +351,41 @@ static void test_levels(void **state)
     assert_int_equal(page.groups[0].n, 3);
     akin_dupe_page_clear(&page);
     must_be_clean(p->engine);
+}
+
+/* "Not duplicates" for a and b; what is added later, close to both, does not
+ * bring b in again. */
+static void test_dismissed_later(void **state)
+{
+    place *p = *state;
+    put_mirrored(p, "b", "photos/hat-1.jpg");
+    put_photo(p, "a", "photos/hat-1.jpg");
+    akin_span pair[] = {akin_span_of("a"), akin_span_of("b")};
+    must(akin_engine_dismiss(p->engine, "c", pair, 2, false, err));
+    akin_dupe_page page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 0);
+    akin_dupe_page_clear(&page);
+
+    put_changed(p, "a again", "photos/hat-1.jpg", false, 4);
+    put_photo(p, "a copied", "photos/hat-1.jpg");
+    put_changed(p, "a as pixels", "photos/hat-1.jpg", false, 0);
+    page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 1);
+    assert_int_equal(page.groups[0].n, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_not_equal(page.groups[0].members[i].item.id, "b");
+    akin_dupe_page_clear(&page);
+
+    put_changed(p, "b again", "photos/hat-1.jpg", true, 18);
+    page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 2);
+    assert_int_equal(page.groups[0].n + page.groups[1].n, 6);
+    akin_dupe_page_clear(&page);
+    must(akin_engine_dismiss(p->engine, "c", pair, 2, true, err));
+    page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 1);
+    assert_int_equal(page.groups[0].n, 6);
+    akin_dupe_page_clear(&page);
 }
 
 static void test_pages(void **state)
@@ -445,10 +516,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_groups),
         cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_apart),
         cmocka_unit_test(test_hashes),
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_keep_long),
         cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_dismissed_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
