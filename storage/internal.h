@@ -102,7 +102,9 @@ struct akin_storage {
         pthread_t thread;
         akin__conn conn; /* the writer thread's */
         uint64_t seq;    /* the writer thread's; last given out */
-        bool sweep;      /* the writer thread's: dropped things are left */
+        atomic_bool sweep; /* set at open and by the writer thread: it may use
+                              conn with nothing queued, for dropped things are
+                              left */
     } write;
 
     struct {
