@@ -3,6 +3,8 @@
  *   sniff -> libvips opens the header -> limits -> shrink chosen -> 8-bit sRGB
  *   -> strips of rows -> sink (picture_sink.c)
  *
+ * Plain JPEGs go another way (picture_jpeg.c), drawings too (picture_svg.c).
+ *
  * libvips is asked for strips through a region of this thread and never for a
  * whole image: that needs no second copy and (but for interlaced files, which
  * libvips unpacks on a worker) no thread, and lets a slow file be given up between
@@ -17,9 +19,9 @@
 #include <string.h>
 #include <vips/vips.h>
 
-#define STRIP          16u         /* rows a step; a JPEG's block of rows */
-#define MAX_SVG_BYTES  (64u << 20) /* unpacked text */
-#define MAX_JPEG_SCANS 200
+#define STRIP         16u         /* rows a step; a JPEG's block of rows */
+#define MAX_SVG_BYTES (64u << 20) /* unpacked text */
+#define MAX_SCANS     200
 
 typedef struct {
     akin__picture_format format;
@@ -127,34 +129,37 @@ static int open_image(const job *j, int shrink, VipsImage **out)
 #undef COMMON
 }
 
-static akin_status check_limits(const job *j, uint64_t width, uint64_t height,
-                                akin_error *err)
+akin_status akin__picture_check_limits(const akin_picture_options *o,
+                                       uint64_t width, uint64_t height,
+                                       akin_error *err)
 {
     if (width == 0 || height == 0)
         return akin_fail(err, AKIN_BAD_DATA, "a picture without pixels");
-    if (width > j->options.max_side || height > j->options.max_side)
+    if (width > o->max_side || height > o->max_side)
         return akin_fail(err, AKIN_TOO_LARGE,
                          "expected sides up to %u pixels, got %llu x %llu",
-                         j->options.max_side, (unsigned long long)width,
+                         o->max_side, (unsigned long long)width,
                          (unsigned long long)height);
-    if (width * height > j->options.max_pixels)
+    if (width * height > o->max_pixels)
         return akin_fail(err, AKIN_TOO_LARGE,
                          "expected up to %llu pixels, got %llu x %llu",
-                         (unsigned long long)j->options.max_pixels,
+                         (unsigned long long)o->max_pixels,
                          (unsigned long long)width, (unsigned long long)height);
     return AKIN_OK;
 }
 
 /* A progressive JPEG may hold any number of scans, each over all pixels: time
  * without memory. Cameras and encoders write about ten. */
-static bool too_many_scans(akin_span bytes)
+akin_status akin__picture_check_scans(akin_span bytes, akin_error *err)
 {
     const uint8_t *p = bytes.data, *end = p + bytes.size;
     unsigned scans = 0;
 
     while (end - p > 1 && (p = memchr(p, 0xff, (size_t)(end - p) - 1)) != NULL)
         scans += *++p == 0xda;
-    return scans > MAX_JPEG_SCANS;
+    if (scans <= MAX_SCANS) return AKIN_OK;
+    return akin_fail(err, AKIN_TOO_LARGE,
+                     "a JPEG picture with more than %d scans", MAX_SCANS);
 }
 
 /* How far a picture may be shrunk before the reference's filter scales it to
@@ -167,10 +172,11 @@ static bool too_many_scans(akin_span bytes)
  *     1.33        0.9991 / 0.99995        2.0         0.9998 / 0.99999
  *
  * the same for JPEG's own way, by 2, 4 or 8, and for boxes. */
-static uint32_t shrink_factor(const job *j, uint32_t width, uint32_t height)
+uint32_t akin__picture_shrink_factor(const akin_picture_options *o,
+                                     uint32_t width, uint32_t height)
 {
     uint64_t shorter = width < height ? width : height;
-    uint64_t least = (uint64_t)j->options.shrink_to * 3; /* in half pixels */
+    uint64_t least = (uint64_t)o->shrink_to * 3; /* in half pixels */
     uint32_t factor;
 
     for (factor = least != 0 ? 8 : 1; factor > 1; factor /= 2)
@@ -183,18 +189,17 @@ static akin_status open_raster(job *j, uint32_t *width, uint32_t *height,
                                akin_error *err)
 {
     VipsImage *small = NULL;
-    akin_status rc;
+    akin_status rc = AKIN_OK;
 
-    if (j->format == PICTURE_JPEG && too_many_scans(j->bytes))
-        return akin_fail(err, AKIN_TOO_LARGE,
-                         "a JPEG picture with more than %d scans",
-                         MAX_JPEG_SCANS);
+    if (j->format == PICTURE_JPEG)
+        rc = akin__picture_check_scans(j->bytes, err);
+    if (rc) return rc;
     if (open_image(j, 1, &j->image)) return fail_vips(j, AKIN_BAD_DATA, err);
     *width = (uint32_t)vips_image_get_width(j->image);
     *height = (uint32_t)vips_image_get_height(j->image);
-    rc = check_limits(j, *width, *height, err);
+    rc = akin__picture_check_limits(&j->options, *width, *height, err);
     if (rc) return rc;
-    j->factor = shrink_factor(j, *width, *height);
+    j->factor = akin__picture_shrink_factor(&j->options, *width, *height);
     j->out->shrink = j->factor;
     if (j->format == PICTURE_JPEG && j->factor > 1) {
         if (open_image(j, (int)j->factor, &small))
@@ -231,7 +236,7 @@ static akin_status open_svg(job *j, uint32_t *width, uint32_t *height,
     akin_free(j->owned); /* the text that was unpacked, if it was */
     j->owned = pixels;
     j->out->shrink = 1;
-    rc = check_limits(j, *width, *height, err);
+    rc = akin__picture_check_limits(&j->options, *width, *height, err);
     return rc ? rc : image_of_owned(j, *width, *height, 3, err);
 }
 
@@ -255,14 +260,14 @@ static akin_status open_bmp(job *j, uint32_t *width, uint32_t *height,
         akin__picture_bmp(j->bytes, true, width, height, &bands, NULL, err);
 
     if (rc) return rc;
-    rc = check_limits(j, *width, *height, err);
+    rc = akin__picture_check_limits(&j->options, *width, *height, err);
     if (rc) return rc;
     rc = akin__picture_bmp(j->bytes, false, width, height, &bands, &j->owned,
                            err);
     if (rc) return rc;
     rc = image_of_owned(j, *width, *height, bands, err);
     if (rc) return rc;
-    j->factor = shrink_factor(j, *width, *height);
+    j->factor = akin__picture_shrink_factor(&j->options, *width, *height);
     j->out->shrink = j->factor;
     return AKIN_OK;
 }
@@ -280,7 +285,7 @@ static bool replace(job *j, int rc, VipsImage **made)
 
 /* Most profiles say sRGB, and converting from sRGB to sRGB only costs time and
  * rounding. The description is ASCII or UTF-16BE. */
-static bool is_srgb_profile(const char *profile, size_t size)
+bool akin__picture_is_srgb(const void *profile, size_t size)
 {
     size_t n = size < 4096 ? size : 4096;
 
@@ -298,7 +303,7 @@ static void apply_profile(job *j)
     if (j->options.ignore_profile ||
         vips_image_get_typeof(j->image, VIPS_META_ICC_NAME) == 0 ||
         vips_image_get_blob(j->image, VIPS_META_ICC_NAME, &profile, &size) ||
-        is_srgb_profile(profile, size) ||
+        akin__picture_is_srgb(profile, size) ||
         !vips_icc_is_compatible_profile(j->image, profile, size))
         return;
     j->out->had_profile =
@@ -490,6 +495,7 @@ akin_status akin__picture_decode_here(akin_span bytes,
     job j = {.bytes = bytes, .options = *options, .factor = 1, .out = out};
     akin_status rc = akin__picture_need_vips(err);
     const char *name;
+    bool done = false;
 
     memset(out, 0, sizeof *out);
     if (rc) return rc;
@@ -497,7 +503,9 @@ akin_status akin__picture_decode_here(akin_span bytes,
     j.deadline_ns = akin_mono_ns() + j.options.max_ms * UINT64_C(1000000);
     name = akin__picture_format_name(j.format);
     memcpy(out->format, name, strlen(name));
-    rc = run(&j, err);
+    if (j.format == PICTURE_JPEG)
+        rc = akin__picture_jpeg(bytes, options, j.deadline_ns, out, &done, err);
+    if (!done) rc = run(&j, err);
     if (j.image != NULL) g_object_unref(j.image);
     akin_free(j.owned);
     if (rc) akin_picture_clear(out);

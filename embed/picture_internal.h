@@ -38,6 +38,28 @@ akin_status akin__picture_decode_apart(akin_span bytes,
                                        const akin_picture_options *options,
                                        akin_picture *out, akin_error *err);
 
+/* AKIN_BAD_DATA, AKIN_TOO_LARGE. */
+akin_status akin__picture_check_limits(const akin_picture_options *options,
+                                       uint64_t width, uint64_t height,
+                                       akin_error *err);
+/* AKIN_TOO_LARGE. Reads the whole file. */
+akin_status akin__picture_check_scans(akin_span bytes, akin_error *err);
+/* 1, 2, 4 or 8. */
+uint32_t akin__picture_shrink_factor(const akin_picture_options *options,
+                                     uint32_t width, uint32_t height);
+bool akin__picture_is_srgb(const void *profile, size_t size);
+
+/* A JPEG's pixels and what else of *out is in the file. *done false: nothing was
+ * done, the file is one for libvips. */
+akin_status akin__picture_jpeg(akin_span bytes,
+                               const akin_picture_options *options,
+                               uint64_t deadline_ns, akin_picture *out,
+                               bool *done, akin_error *err);
+/* Appends a JPEG of rgb (height, width, 3). */
+akin_status akin__picture_write_jpeg(const uint8_t *rgb, uint32_t width,
+                                     uint32_t height, akin_buf *out,
+                                     akin_error *err);
+
 /* Unpacks gzip up to `limit` bytes; more is AKIN_TOO_LARGE. *out is freed by
  * akin_free. */
 akin_status akin__picture_gunzip(akin_span bytes, size_t limit, uint8_t **out,

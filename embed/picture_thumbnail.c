@@ -1,11 +1,6 @@
 /* Small pictures for galleries and reports: our own resize (no second scaling
- * filter to look different), libvips' JPEG writer. */
+ * filter to look different), libjpeg without a second pass for shorter codes. */
 #include "picture_internal.h"
-
-#include <string.h>
-#include <vips/vips.h>
-
-#define THUMBNAIL_QUALITY 82
 
 akin_status akin_picture_thumbnail(const akin_picture *picture,
                                    uint32_t max_side, akin_buf *jpeg,
@@ -14,9 +9,6 @@ akin_status akin_picture_thumbnail(const akin_picture *picture,
     uint32_t width = picture->width, height = picture->height;
     uint32_t longer = width > height ? width : height;
     akin_picture small = {0};
-    VipsImage *image = NULL;
-    void *data = NULL;
-    size_t size = 0;
     akin_status rc;
 
     if (picture->pixels == NULL || max_side == 0)
@@ -33,27 +25,9 @@ akin_status akin_picture_thumbnail(const akin_picture *picture,
         return akin_fail(err, AKIN_NOMEM, "not enough memory for a thumbnail");
     rc = akin_picture_resize(picture, width, height, small.pixels, err);
     if (rc) goto done;
-    rc = akin__picture_need_vips(err);
-    if (rc) goto done;
-    image = vips_image_new_from_memory(small.pixels, (size_t)width * height * 3,
-                                       (int)width, (int)height, 3,
-                                       VIPS_FORMAT_UCHAR);
-    if (image != NULL) image->Type = VIPS_INTERPRETATION_sRGB;
-    if (image == NULL ||
-        vips_jpegsave_buffer(image, &data, &size, "Q", THUMBNAIL_QUALITY,
-                             "strip", TRUE, "optimize_coding", TRUE, NULL)) {
-        rc = akin_fail(err, AKIN_INTERNAL, "cannot write a %u x %u thumbnail",
-                       width, height);
-        vips_error_clear();
-        goto done;
-    }
-    akin_buf_append(jpeg, data, size);
-    if (jpeg->failed)
-        rc = akin_fail(err, AKIN_NOMEM, "not enough memory for a thumbnail");
+    rc = akin__picture_write_jpeg(small.pixels, width, height, jpeg, err);
 
 done:
-    if (image != NULL) g_object_unref(image);
-    g_free(data);
     akin_picture_clear(&small);
     return rc;
 }
