@@ -223,6 +223,25 @@ akin_status akin__http_field_type(const json_t *schema,
                      word ? word : akin_json_kind(schema));
 }
 
+/* Qdrant tells a collection and an alias apart. */
+static akin_status say_exists(akin_http_call *call, akin_error *err)
+{
+    akin_collection_info *info = akin_alloc(sizeof *info);
+    bool alias = info &&
+                 !akin_engine_info(call->engine, call->params[0], info, NULL) &&
+                 strcmp(info->name, call->params[0]);
+
+    akin_free(info);
+    if (alias)
+        return akin_fail(err, AKIN_INVALID,
+                         "Wrong input: Can't create collection with name "
+                         "%.128s. Alias with the same name already exists",
+                         call->params[0]);
+    return akin_fail(err, AKIN_EXISTS,
+                     "Wrong input: Collection `%.128s` already exists!",
+                     call->params[0]);
+}
+
 akin_status akin__http_create_collection(akin_http_call *call, akin_error *err)
 {
     akin_field fields[AKIN_MAX_FIELDS];
@@ -232,6 +251,7 @@ akin_status akin__http_create_collection(akin_http_call *call, akin_error *err)
     if (!rc) rc = read_fields(call->json, fields, &options.nfields, err);
     if (!rc)
         rc = akin_engine_create(call->engine, call->params[0], &options, err);
+    if (rc == AKIN_EXISTS) return say_exists(call, err);
     if (!rc) akin_buf_text(&call->out, "true");
     return rc;
 }
@@ -268,6 +288,18 @@ akin_status akin__http_create_index(akin_http_call *call, akin_error *err)
         akin_buf_text(&call->out,
                       "{\"operation_id\":0,\"status\":\"completed\"}");
     return rc;
+}
+
+/* As in Qdrant, it is no error when there was none. */
+akin_status akin__http_delete_index(akin_http_call *call, akin_error *err)
+{
+    akin_status rc = akin__http_check_collection(call, call->params[0], err);
+    if (rc) return rc;
+    rc = akin_engine_drop_field(call->engine, call->params[0], call->params[1],
+                                err);
+    if (rc && rc != AKIN_NOT_FOUND) return rc;
+    akin_buf_text(&call->out, "{\"operation_id\":0,\"status\":\"completed\"}");
+    return AKIN_OK;
 }
 
 /* Qdrant answers false, with 200, when there was none. */

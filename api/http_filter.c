@@ -4,7 +4,7 @@
  *       ((A) and (B) and ((C) or (D)) and not ((E)))
  *   {"key": "color", "match": {"value": "red"}}         .color == "red"
  *   {"key": "color", "match": {"any": ["red", "pink"]}} .color in ["red", "pink"]
- *   {"key": "color", "match": {"except": ["red"]}}      not (.color in ["red"])
+ *   {"key": "color", "match": {"except": ["red"]}}      .color not in ["red"]
  *   {"key": "title", "match": {"text": "shoe"}}         "shoe" in .title
  *   {"key": "price", "range": {"gte": 3, "lt": 9}}      .price >= 3 and .price < 9
  *   {"key": "day", "range": {"gt": "2024-05-01T00:00:00Z"}}  time(.day) > time("2024-...")
@@ -12,21 +12,20 @@
  *   {"is_empty": {"key": "a"}}                          not (count(.a) > 0)
  *   {"is_null": {"key": "a"}}                           .a == null
  *   {"has_id": [1, 2]}                                  id in ["1", "2"]
- *   {"nested": {"key": "a", "filter": F}}               F with a. before its keys
+ *   {"nested": {"key": "a", "filter": F}}               any(.a, F)
+ *   {"key": "a[].b", "match": {"value": 1}}             any(.a, .b == 1)
  *
  * The engine evaluates these with missing_is_false: as in Qdrant, a comparison
  * with what is not there is false, and one with an array is true when it is for
  * one of its elements. */
 #include "http_points.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define MAX_DEPTH 16
 
 typedef struct {
     akin_buf *out;
-    char prefix[512]; /* of keys, inside nested: "a." */
     unsigned depth;
     akin_error *err;
 } writer;
@@ -63,11 +62,11 @@ static akin_status write_literal(writer *w, const json_t *value)
     return AKIN_OK;
 }
 
-/* A key becomes ".a.b"; "a[].b" is "a.b", for arrays are looked into anyway. */
-static akin_status write_key(writer *w, const char *key)
+/* A key becomes ".a.b"; "a[]" is "a", for arrays are looked into anyway. */
+static akin_status write_path(writer *w, const char *key, size_t size)
 {
-    akin_buf_printf(w->out, ".%s", w->prefix);
-    for (const char *p = key; *p; p++) {
+    akin_buf_text(w->out, ".");
+    for (const char *p = key; p < key + size; p++) {
         bool plain = (unsigned char)*p >= 0x80 || *p == '_' || *p == '-' ||
                      *p == '.' || (*p >= '0' && *p <= '9') ||
                      ((*p | 32) >= 'a' && (*p | 32) <= 'z');
@@ -83,6 +82,32 @@ static akin_status write_key(writer *w, const char *key)
                              key);
     }
     return AKIN_OK;
+}
+
+static akin_status write_key(writer *w, const char *key)
+{
+    return write_path(w, key, strlen(key));
+}
+
+/* "a[].b[].c": opens any(.a, any(.b, and leaves *key at "c". *n: how many. */
+static akin_status open_lists(writer *w, const char **key, size_t *n)
+{
+    const char *dot;
+    akin_status rc = AKIN_OK;
+
+    for (*n = 0; !rc && (dot = strstr(*key, "[].")); ++*n) {
+        akin_buf_text(w->out, "any(");
+        rc = write_path(w, *key, (size_t)(dot - *key));
+        akin_buf_text(w->out, ", ");
+        *key = dot + 3;
+    }
+    return rc;
+}
+
+static void close_lists(writer *w, size_t n)
+{
+    while (n--)
+        akin_buf_text(w->out, ")");
 }
 
 static akin_status write_list(writer *w, const json_t *list, const char *what)
@@ -104,17 +129,17 @@ static akin_status write_list(writer *w, const json_t *list, const char *what)
 
 /* ---- conditions on a field -------------------------------------------------- */
 
-/* Every word has to be there, as Qdrant's text match wants it. */
+/* Every word has to be there, or one of them, or (op NULL) the whole. */
 static akin_status write_words(writer *w, const char *key, const char *text,
-                               bool whole)
+                               const char *op)
 {
     akin_status rc = AKIN_OK;
-    bool first = true;
+    bool first = true, whole = !op;
 
     while (!rc && (*text || first)) {
         size_t n = whole ? strlen(text) : strcspn(text, " \t\n");
         if (n || whole) {
-            akin_buf_text(w->out, first ? "" : " and ");
+            akin_buf_text(w->out, first ? "" : op);
             first = false;
             write_string(w, text, n);
             akin_buf_text(w->out, " in ");
@@ -136,27 +161,24 @@ static akin_status write_match(writer *w, const char *key, const json_t *match)
     const json_t *any = json_object_get(match, "any");
     const json_t *except = json_object_get(match, "except");
     const json_t *text = json_object_get(match, "text");
+    const json_t *text_any = json_object_get(match, "text_any");
     const json_t *phrase = json_object_get(match, "phrase");
-    akin_status rc;
 
     if (json_is_string(text))
-        return write_words(w, key, json_string_value(text), false);
+        return write_words(w, key, json_string_value(text), " and ");
+    if (json_is_string(text_any))
+        return write_words(w, key, json_string_value(text_any), " or ");
     if (json_is_string(phrase))
-        return write_words(w, key, json_string_value(phrase), true);
+        return write_words(w, key, json_string_value(phrase), NULL);
     if (!value && !any && !except)
         return akin_fail(w->err, AKIN_INVALID,
-                         "filter: `match`: expected value, any, except, text "
-                         "or phrase");
-    if (except) akin_buf_text(w->out, "exists(");
-    if (except && (rc = write_key(w, key))) return rc;
-    if (except) akin_buf_text(w->out, ") and not (");
-    rc = write_key(w, key);
+                         "filter: `match`: expected value, any, except, text, "
+                         "text_any or phrase");
+    akin_status rc = write_key(w, key);
     if (rc) return rc;
-    akin_buf_text(w->out, value ? " == " : " in ");
+    akin_buf_text(w->out, value ? " == " : any ? " in " : " not in ");
     if (value) return write_literal(w, value);
-    rc = write_list(w, any ? any : except, any ? "any" : "except");
-    if (except) akin_buf_text(w->out, ")");
-    return rc;
+    return write_list(w, any ? any : except, any ? "any" : "except");
 }
 
 /* One bound: .key op number, or time(.key) op time("..."). */
@@ -202,29 +224,23 @@ static akin_status write_range(writer *w, const char *key, const json_t *range,
     return AKIN_OK;
 }
 
-static akin_status write_field(writer *w, const char *key,
-                               const json_t *condition)
+static akin_status write_leaf(writer *w, const char *key,
+                              const json_t *condition)
 {
     const json_t *match = json_object_get(condition, "match");
     const json_t *range = json_object_get(condition, "range");
     const json_t *count = json_object_get(condition, "values_count");
-    const json_t *empty = json_object_get(condition, "is_empty");
     const json_t *null = json_object_get(condition, "is_null");
-    akin_status rc;
+    const json_t *empty = json_object_get(condition, "is_empty");
 
     if (json_is_object(match)) return write_match(w, key, match);
     if (range && !json_is_null(range)) return write_range(w, key, range, false);
     if (count && !json_is_null(count)) return write_range(w, key, count, true);
-    if (json_is_boolean(empty)) {
-        akin_buf_text(w->out, json_is_true(empty) ? "not (count(" : "(count(");
+    if (json_is_boolean(null) || json_is_boolean(empty)) {
+        akin_status rc;
+        akin_buf_text(w->out, null ? "" : "count(");
         rc = write_key(w, key);
-        akin_buf_text(w->out, ") > 0)");
-        return rc;
-    }
-    if (json_is_boolean(null)) {
-        akin_buf_text(w->out, json_is_true(null) ? "(" : "not (");
-        rc = write_key(w, key);
-        akin_buf_text(w->out, " == null)");
+        akin_buf_text(w->out, null ? " == null" : ") > 0");
         return rc;
     }
     return akin_fail(w->err, AKIN_UNSUPPORTED,
@@ -233,18 +249,38 @@ static akin_status write_field(writer *w, const char *key,
                      key);
 }
 
+static akin_status write_field(writer *w, const char *key,
+                               const json_t *condition)
+{
+    const json_t *null = json_object_get(condition, "is_null");
+    const json_t *empty = json_object_get(condition, "is_empty");
+    size_t lists = 0;
+
+    if (json_is_false(null) || json_is_true(empty))
+        akin_buf_text(w->out, "not ");
+    akin_buf_text(w->out, "(");
+    akin_status rc = open_lists(w, &key, &lists);
+    if (!rc) rc = write_leaf(w, key, condition);
+    close_lists(w, lists);
+    akin_buf_text(w->out, ")");
+    return rc;
+}
+
 /* ---- other conditions ---------------------------------------------------------- */
 
+/* {"is_empty": {"key"}}, {"is_null": {"key"}}: as on a field. */
 static akin_status write_of_key(writer *w, const json_t *condition,
-                                const char *open, const char *close)
+                                const char *name)
 {
     const char *key = json_string_value(json_object_get(condition, "key"));
+    json_t *field;
 
     if (!key)
         return bad(w, "key", "a string", json_object_get(condition, "key"));
-    akin_buf_text(w->out, open);
-    akin_status rc = write_key(w, key);
-    akin_buf_text(w->out, close);
+    field = json_pack("{sb}", name, 1);
+    akin_status rc = field ? write_field(w, key, field)
+                           : akin_fail(w->err, AKIN_NOMEM, "out of memory");
+    json_decref(field);
     return rc;
 }
 
@@ -266,15 +302,16 @@ static akin_status write_has_id(writer *w, const json_t *list)
 static akin_status write_nested(writer *w, const json_t *nested)
 {
     const char *key = json_string_value(json_object_get(nested, "key"));
-    size_t before = strlen(w->prefix), n = key ? strlen(key) : 0;
+    size_t lists = 0;
 
-    if (n > 2 && !strcmp(key + n - 2, "[]")) n -= 2;
-    if (!n || before + n + 2 > sizeof w->prefix)
+    if (!key || !*key)
         return bad(w, "nested.key", "the name of a field", nested);
-    snprintf(w->prefix + before, sizeof w->prefix - before, "%.*s.", (int)n,
-             key);
-    akin_status rc = write_filter(w, json_object_get(nested, "filter"));
-    w->prefix[before] = 0;
+    akin_status rc = open_lists(w, &key, &lists);
+    akin_buf_text(w->out, "any(");
+    if (!rc) rc = write_key(w, key);
+    akin_buf_text(w->out, ", ");
+    if (!rc) rc = write_filter(w, json_object_get(nested, "filter"));
+    close_lists(w, lists + 1);
     return rc;
 }
 
@@ -289,9 +326,9 @@ static akin_status write_condition(writer *w, const json_t *condition)
         return bad(w, "condition", "an object", condition);
     if (key) return write_field(w, key, condition);
     if ((value = json_object_get(condition, "is_empty")))
-        return write_of_key(w, value, "not (count(", ") > 0)");
+        return write_of_key(w, value, "is_empty");
     if ((value = json_object_get(condition, "is_null")))
-        return write_of_key(w, value, "(", " == null)");
+        return write_of_key(w, value, "is_null");
     if ((value = json_object_get(condition, "has_id")))
         return write_has_id(w, value);
     if ((value = json_object_get(condition, "nested")))

@@ -9,12 +9,15 @@ akin_http_handler akin__http_healthz, akin__http_readyz, akin__http_metrics,
 akin_http_handler akin__http_collections, akin__http_collection,
     akin__http_create_collection, akin__http_update_collection,
     akin__http_delete_collection, akin__http_create_index,
+    akin__http_delete_index,
     akin__http_collection_exists; /* http_collections.c */
-akin_http_handler akin__http_put_vectors, akin__http_put_points,
-    akin__http_get_points, akin__http_get_point, akin__http_delete_points,
-    akin__http_set_payload, akin__http_overwrite_payload,
-    akin__http_delete_payload, akin__http_clear_payload,
-    akin__http_batch; /* http_points.c */
+akin_http_handler akin__http_change_aliases, akin__http_aliases,
+    akin__http_collection_aliases; /* http_aliases.c */
+akin_http_handler akin__http_put_vectors, akin__http_delete_vectors,
+    akin__http_put_points, akin__http_get_points, akin__http_get_point,
+    akin__http_delete_points, akin__http_set_payload,
+    akin__http_overwrite_payload, akin__http_delete_payload,
+    akin__http_clear_payload, akin__http_batch; /* http_points.c */
 akin_http_handler akin__http_query_points, akin__http_query_batch,
     akin__http_search_points, akin__http_search_batch; /* http_query.c */
 akin_http_handler akin__http_groups;                   /* http_groups.c */

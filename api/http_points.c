@@ -317,15 +317,63 @@ static akin_status update_vectors(akin_http_call *call, const json_t *body,
         rc = akin_fail(err, AKIN_INVALID,
                        "Validation error in JSON body: `points` is missing");
     if (!rc) rc = read_points(points, &set, err);
-    for (size_t i = 0; !rc && i < set.n; i++)
+    for (size_t i = 0; !rc && i < set.n; i++) {
+        set.inputs[i].attributes = (akin_span){0};
         rc = akin_engine_exists(call->engine, call->params[0], set.inputs[i].id,
                                 err);
+    }
     if (!rc && set.n)
         rc = akin_engine_put(call->engine, call->params[0], set.inputs, set.n,
                              NULL, set.results, err);
     if (!rc) rc = report_failures(&set, err);
     set_clear(&set);
     return rc;
+}
+
+typedef struct {
+    akin_http_call *call;
+    bool image, caption;
+} vector_removal;
+
+static akin_status remove_vectors_page(void *user, const akin_span *ids,
+                                       size_t n, akin_error *err)
+{
+    const vector_removal *r = user;
+    return akin_engine_remove_vectors(r->call->engine, r->call->params[0], ids,
+                                      n, r->image, r->caption, err);
+}
+
+/* {"points" or "filter", "vector": ["image", "caption"]}; the vector without a
+ * name is the picture's. */
+static akin_status delete_vectors(akin_http_call *call, const json_t *body,
+                                  akin_error *err)
+{
+    const json_t *names = json_object_get(body, "vector");
+    vector_removal r = {.call = call};
+    json_t *name;
+    size_t i;
+
+    akin_status rc = akin__http_check_collection(call, call->params[0], err);
+    if (rc) return rc;
+    if (!names) names = json_object_get(body, "vectors");
+    if (!json_array_size(names))
+        return akin_fail(err, AKIN_INVALID,
+                         "Validation error in JSON body: `vector`: expected "
+                         "names of vectors, got %s",
+                         akin_json_kind(names));
+    json_array_foreach(names, i, name)
+    {
+        const char *text = json_string_value(name);
+        if (text && (!*text || !strcmp(text, "image")))
+            r.image = true;
+        else if (text && !strcmp(text, "caption"))
+            r.caption = true;
+        else
+            return akin_fail(err, AKIN_INVALID,
+                             "Wrong input: Not existing vector name error: %s",
+                             text ? text : akin_json_kind(name));
+    }
+    return akin__http_each_point(call, body, remove_vectors_page, &r, err);
 }
 
 /* ---- deleting ------------------------------------------------------------------------ */
@@ -491,6 +539,11 @@ akin_status akin__http_put_vectors(akin_http_call *call, akin_error *err)
     return run_change(call, update_vectors, err);
 }
 
+akin_status akin__http_delete_vectors(akin_http_call *call, akin_error *err)
+{
+    return run_change(call, delete_vectors, err);
+}
+
 akin_status akin__http_put_points(akin_http_call *call, akin_error *err)
 {
     return run_change(call, akin__http_upsert, err);
@@ -530,6 +583,7 @@ akin_status akin__http_batch(akin_http_call *call, akin_error *err)
     } kinds[] = {{"upsert", akin__http_upsert},
                  {"delete", akin__http_delete},
                  {"update_vectors", update_vectors},
+                 {"delete_vectors", delete_vectors},
                  {"set_payload", akin__http_payload_set},
                  {"overwrite_payload", akin__http_payload_overwrite},
                  {"delete_payload", akin__http_payload_delete},

@@ -296,6 +296,8 @@ static bool is_listing(const json_t *body)
 {
     const json_t *query = json_object_get(body, "query");
 
+    if (json_object_get(query, "sample") || json_object_get(query, "order_by"))
+        return !json_object_get(body, "prefetch");
     return (!query || json_is_null(query)) &&
            !json_object_get(body, "prefetch");
 }
@@ -303,13 +305,11 @@ static bool is_listing(const json_t *body)
 static akin_status answer_query(akin_http_call *call, const json_t *body,
                                 akin_error *err)
 {
-    const json_t *query = json_object_get(body, "query");
     akin_status rc;
 
     akin_buf_text(&call->out, "{\"points\":");
-    if (is_listing(body) || json_object_get(query, "sample"))
-        rc = akin__http_list_points(
-            call, body, json_object_get(query, "sample") != NULL, err);
+    if (is_listing(body))
+        rc = akin__http_list_points(call, body, err);
     else
         rc = answer(call, body, err);
     akin_buf_text(&call->out, "}");

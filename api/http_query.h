@@ -120,10 +120,10 @@ akin_status akin__http_hits_write(akin_http_call *call, const json_t *body,
 
 /* ---- http_scroll.c ----------------------------------------------------------- */
 
-/* Appends an array of points in the order of their ids, or random ones, with
- * score 0. */
+/* Appends an array of points with score 0: in the order of their ids, or of a
+ * field ({"query": {"order_by": ...}}), or random ones ({"sample": "random"}).
+ */
 akin_status akin__http_list_points(akin_http_call *call, const json_t *body,
-                                   bool random,
                                    akin_error *err) AKIN_MUST_CHECK;
 
 #endif

@@ -48,6 +48,28 @@ static const akin_http_schema schemas[] = {
     {"CreateIndex", "{\"type\":\"object\",\"properties\":{\"field_name\":{"
                     "\"type\":\"string\"},\""
                     "field_schema\":{}},\"required\":[\"field_name\"]}"},
+    {"Aliasing",
+     "{\"type\":\"object\",\"properties\":{\"actions\":{\"type\":\"array\","
+     "\"items\":{\"type\":\"object\",\"properties\":{\"create_alias\":{"
+     "\"type\":\"object\",\"properties\":{\"collection_name\":{\"type\":"
+     "\"string\"},\"alias_name\":{\"type\":\"string\"}},\"required\":["
+     "\"collection_name\",\"alias_name\"]},\"delete_alias\":{\"type\":"
+     "\"object\",\"properties\":{\"alias_name\":{\"type\":\"string\"}},"
+     "\"required\":[\"alias_name\"]},\"rename_alias\":{\"type\":\"object\","
+     "\"properties\":{\"old_alias_name\":{\"type\":\"string\"},"
+     "\"new_alias_name\":{\"type\":\"string\"}},\"required\":["
+     "\"old_alias_name\",\"new_alias_name\"]}}}}},\"required\":[\"actions\"]}"},
+    {"Aliases",
+     "{\"type\":\"object\",\"properties\":{\"aliases\":{\"type\":\"array\","
+     "\"items\":{\"type\":\"object\",\"properties\":{\"alias_name\":{"
+     "\"type\":\"string\"},\"collection_name\":{\"type\":\"string\"}},"
+     "\"required\":[\"alias_name\",\"collection_name\"]}}},\"required\":["
+     "\"aliases\"]}"},
+    {"DeleteVectors",
+     "{\"type\":\"object\",\"properties\":{\"points\":{\"type\":\"array\","
+     "\"items\":{\"$ref\":\"@PointId\"}},\"filter\":{\"$ref\":\"@Filter\"},"
+     "\"vector\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"enum\":"
+     "[\"\",\"image\",\"caption\"]}}},\"required\":[\"vector\"]}"},
     {"Exists", "{\"type\":\"object\",\"properties\":{\"exists\":{\"type\":\"bo"
                "olean\"}},\"required\":[\"exists\"]}"},
     {"Point", "{\"type\":\"object\",\"properties\":{\"id\":{\"$ref\":\"@Point"
@@ -180,7 +202,8 @@ static const akin_http_schema schemas[] = {
      "\"hits\"]}}},\"required\":[\"groups\"]}"},
     {"Scroll", "{\"type\":\"object\",\"properties\":{\"filter\":{\"$ref\":\"@F"
                "ilter\"},\"limit\":{\"type\":\"integer\"},\"offset\":{\"$ref\""
-               ":\"@PointId\"},\"with_payload\":{},\"with_vector\":{},\"with_d"
+               ":\"@PointId\"},\"order_by\":{},\"with_payload\":{},\"with_"
+               "vector\":{},\"with_d"
                "etails\":{\"type\":\"boolean\"}}}"},
     {"Page", "{\"type\":\"object\",\"properties\":{\"points\":{\"$ref\":\"@R"
              "ecords\"},\"next_page_offset\":{}},\"required\":[\"points\"]}"},

@@ -1,10 +1,11 @@
-/* Points as they come: scroll, count, random samples. Ids are in bytewise order
- * of their text, so that 10 comes before 9: a page's order is stable, which is
- * what scrolling needs. */
+/* Points as they come or in the order of a field: scroll, count, random samples.
+ * Ids are in bytewise order of their text, so that 10 comes before 9: a page's
+ * order is stable, which is what scrolling needs. */
 #include "http_handlers.h"
 #include "http_query.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct {
@@ -24,11 +25,25 @@ static akin_status read_shown(const json_t *body, bool payload, shown *out,
     return rc;
 }
 
+/* ,"order_value": of the i-th; times in microseconds, as Qdrant has them. */
+static void write_order_value(akin_buf *out, const akin_ordered *ordered,
+                              size_t i)
+{
+    double value = ordered->values[i] * (ordered->times[i] ? 1000 : 1);
+
+    akin_buf_text(out, ",\"order_value\":");
+    if (fabs(value) < 9007199254740992 && floor(value) == value)
+        akin_buf_printf(out, "%" PRId64, (int64_t)value);
+    else
+        akin_json_double(out, value);
+}
+
 /* [record, ...]; an item that was removed meanwhile is left out. scored: with
- * the version and score of a scored point. */
+ * the version and score of a scored point. ordered: whose ids these are, or
+ * NULL. */
 static akin_status write_records(akin_http_call *call, const akin_ids *ids,
                                  size_t n, const shown *s, bool scored,
-                                 akin_error *err)
+                                 const akin_ordered *ordered, akin_error *err)
 {
     akin_buf *out = &call->out;
     akin_status rc = AKIN_OK;
@@ -47,10 +62,11 @@ static akin_status write_records(akin_http_call *call, const akin_ids *ids,
             continue;
         }
         first = false;
-        if (scored && !rc && !out->failed) {
-            out->size--; /* into the record, before its brace */
-            akin_buf_text(out, ",\"version\":0,\"score\":0}");
-        }
+        if (rc || out->failed) continue;
+        out->size--; /* into the record, before its brace */
+        if (scored) akin_buf_text(out, ",\"version\":0,\"score\":0");
+        if (ordered) write_order_value(out, ordered, i);
+        akin_buf_text(out, "}");
     }
     akin_buf_text(out, "]");
     return rc;
@@ -77,9 +93,96 @@ static akin_status range_ids(akin_http_call *call, const json_t *body,
     return rc;
 }
 
+/* "price", or {"key": "price", "direction": "desc", "start_from": 10}. The
+ * start, as text, is put into `start`. */
+static akin_status read_order(const json_t *spec, akin_order *out,
+                              akin_buf *start, akin_error *err)
+{
+    const json_t *from = json_object_get(spec, "start_from");
+    const char *direction = "asc";
+    akin_status rc = AKIN_OK;
+
+    out->attribute = json_string_value(spec);
+    if (json_is_object(spec)) {
+        rc = akin_json_get_text(spec, "key", &out->attribute, err);
+        if (!rc) rc = akin_json_get_text(spec, "direction", &direction, err);
+    }
+    if (!rc && (!out->attribute || !*out->attribute))
+        rc = akin_fail(err, AKIN_INVALID,
+                       "`order_by`: expected the name of a field, or {\"key\", "
+                       "\"direction\", \"start_from\"}, got %s",
+                       akin_json_kind(spec));
+    if (!rc && strcmp(direction, "asc") && strcmp(direction, "desc"))
+        rc = akin_fail(err, AKIN_INVALID,
+                       "`order_by`: `direction`: expected asc or desc, got "
+                       "%.60s",
+                       direction);
+    if (rc || !from || json_is_null(from)) goto done;
+    if (json_is_string(from))
+        akin_buf_text(start, json_string_value(from));
+    else if (json_is_number(from))
+        akin_json_value(start, from);
+    else
+        rc = akin_fail(err, AKIN_INVALID,
+                       "`start_from`: expected a number or a date and time, "
+                       "got %s",
+                       akin_json_kind(from));
+    out->start = (akin_span){start->data, start->size};
+
+done:
+    out->descending = *direction == 'd';
+    return rc;
+}
+
+/* The first `limit` in the order of a field. */
+static akin_status ordered_points(akin_http_call *call, const json_t *body,
+                                  const json_t *spec, size_t limit,
+                                  akin_ordered *out, akin_error *err)
+{
+    akin_order order = {.limit = limit};
+    akin_buf text = {0}, start = {0};
+
+    akin_status rc = read_order(spec, &order, &start, err);
+    if (!rc)
+        rc = akin__http_filter_read(json_object_get(body, "filter"), &text,
+                                    &order.filter, err);
+    if (!rc)
+        rc = akin_engine_order(call->engine, call->params[0], &order, out, err);
+    akin_buf_clear(&text);
+    akin_buf_clear(&start);
+    return rc;
+}
+
+/* There is no next page: whoever wants one says where it starts. */
+static akin_status scroll_ordered(akin_http_call *call, const json_t *spec,
+                                  size_t limit, const shown *s, akin_error *err)
+{
+    const json_t *offset = json_object_get(call->json, "offset");
+    akin_ordered ordered = {0};
+
+    if (offset && !json_is_null(offset))
+        return akin_fail(err, AKIN_INVALID,
+                         "Wrong input: Cannot use an `offset` when using "
+                         "`order_by`. The alternative for paging is to use "
+                         "`order_by.start_from` and a filter to exclude the "
+                         "IDs that you've already seen for the "
+                         "`order_by.start_from` value");
+    akin_status rc =
+        ordered_points(call, call->json, spec, limit, &ordered, err);
+    if (!rc) {
+        akin_buf_text(&call->out, "{\"points\":");
+        rc = write_records(call, &ordered.ids, ordered.ids.n, s, false,
+                           &ordered, err);
+        akin_buf_text(&call->out, ",\"next_page_offset\":null}");
+    }
+    akin_ordered_clear(&ordered);
+    return rc;
+}
+
 akin_status akin__http_scroll(akin_http_call *call, akin_error *err)
 {
     const json_t *body = call->json;
+    const json_t *order = json_object_get(body, "order_by");
     akin_ids ids = {0};
     uint64_t limit = 10;
     shown s;
@@ -88,17 +191,16 @@ akin_status akin__http_scroll(akin_http_call *call, akin_error *err)
     if (!rc)
         rc = akin_json_get_uint(body, "limit", 1, AKIN_QUERY_MAX_K - 1, &limit,
                                 err);
-    if (!rc && json_object_get(body, "order_by") &&
-        !json_is_null(json_object_get(body, "order_by")))
-        rc = akin_fail(err, AKIN_UNSUPPORTED, "akin has no `order_by`");
     if (!rc) rc = read_shown(body, true, &s, err);
+    if (!rc && order && !json_is_null(order))
+        return scroll_ordered(call, order, limit, &s, err);
     if (!rc)
         rc = range_ids(call, body, json_object_get(body, "offset"), limit + 1,
                        &ids, err);
     if (!rc) {
         akin_buf_text(&call->out, "{\"points\":");
         rc = write_records(call, &ids, ids.n > limit ? limit : ids.n, &s, false,
-                           err);
+                           NULL, err);
         akin_buf_text(&call->out, ",\"next_page_offset\":");
         if (ids.n > limit)
             akin__http_id_write(&call->out, ids.ids[limit]);
@@ -111,9 +213,13 @@ akin_status akin__http_scroll(akin_http_call *call, akin_error *err)
 }
 
 akin_status akin__http_list_points(akin_http_call *call, const json_t *body,
-                                   bool random, akin_error *err)
+                                   akin_error *err)
 {
+    const json_t *query = json_object_get(body, "query");
+    const json_t *order = json_object_get(query, "order_by");
+    bool random = json_object_get(query, "sample") != NULL;
     uint64_t limit = 10, offset = 0;
+    akin_ordered ordered = {0};
     akin_ids ids = {0};
     shown s;
 
@@ -129,15 +235,22 @@ akin_status akin__http_list_points(akin_http_call *call, const json_t *body,
     if (!rc && random)
         rc = akin_engine_random(call->engine, call->params[0], limit, true,
                                 &ids, err);
+    else if (!rc && order)
+        rc = ordered_points(call, body, order, limit + offset, &ordered, err);
     else if (!rc)
         rc = range_ids(call, body, NULL, limit + offset, &ids, err);
     if (!rc) {
-        akin_ids rest = ids;
-        size_t skip = random ? 0 : offset < ids.n ? offset : ids.n;
+        akin_ordered from = ordered;
+        akin_ids rest = order ? ordered.ids : ids;
+        size_t skip = random ? 0 : offset < rest.n ? offset : rest.n;
         rest.ids += skip;
-        rc = write_records(call, &rest, ids.n - skip, &s, true, err);
+        from.values += order ? skip : 0;
+        from.times += order ? skip : 0;
+        rc = write_records(call, &rest, rest.n - skip, &s, true,
+                           order ? &from : NULL, err);
     }
     akin_ids_clear(&ids);
+    akin_ordered_clear(&ordered);
     return rc;
 }
 

@@ -195,7 +195,12 @@ AKIN_API akin_status akin_engine_add_field(akin_engine *engine,
                                            const char *collection,
                                            const akin_field *field,
                                            akin_error *err);
-/* Items, vectors, indexes, thumbnails, all at once. Cancels its jobs. */
+/* Drops that index; filters on the attribute go on working. AKIN_NOT_FOUND. */
+AKIN_API akin_status akin_engine_drop_field(akin_engine *engine,
+                                            const char *collection,
+                                            const char *name, akin_error *err);
+/* Items, vectors, indexes, thumbnails, aliases, all at once. Cancels its jobs.
+ * The collection's own name is wanted, not an alias. */
 AKIN_API akin_status akin_engine_drop(akin_engine *engine,
                                       const char *collection, akin_error *err);
 
@@ -237,6 +242,31 @@ AKIN_API akin_status akin_engine_info(akin_engine *engine,
 AKIN_API akin_status akin_engine_list(akin_engine *engine,
                                       akin_collection_info **out, size_t *n,
                                       akin_error *err) AKIN_MUST_CHECK;
+
+/* One more name of a collection, which stands wherever a name is wanted (but see
+ * akin_engine_drop). */
+typedef struct {
+    char name[AKIN_NAME_BYTES + 1], collection[AKIN_NAME_BYTES + 1];
+} akin_alias;
+
+/* alias is from now on a name of `collection`; of none (collection NULL); or is
+ * itself called `rename`. */
+typedef struct {
+    const char *alias, *collection, *rename;
+} akin_alias_change;
+
+#define AKIN_MAX_ALIAS_CHANGES 1024
+
+/* All changes in order, or none; seen by others at once. Fails with
+ * AKIN_NOT_FOUND (collection; alias to rename), AKIN_EXISTS (a collection has
+ * that name), AKIN_INVALID (the name). */
+AKIN_API akin_status akin_engine_change_aliases(
+    akin_engine *engine, const akin_alias_change *changes, size_t n,
+    akin_error *err);
+/* Sorted by name; *out for akin_free. */
+AKIN_API akin_status akin_engine_aliases(akin_engine *engine, akin_alias **out,
+                                         size_t *n,
+                                         akin_error *err) AKIN_MUST_CHECK;
 
 /* ---- items ----------------------------------------------------------------- */
 
@@ -344,6 +374,13 @@ AKIN_API akin_status akin_engine_remove(akin_engine *engine,
                                         const char *collection,
                                         const akin_span *ids, size_t n,
                                         size_t *removed, akin_error *err);
+/* Removes only vectors of those that exist, in one transaction: the picture's,
+ * the caption's, or both. The items stay, and are not found by them. */
+AKIN_API akin_status akin_engine_remove_vectors(akin_engine *engine,
+                                                const char *collection,
+                                                const akin_span *ids, size_t n,
+                                                bool image, bool caption,
+                                                akin_error *err);
 /* Replaces the attributes by a JSON object; empty removes them. */
 AKIN_API akin_status akin_engine_set_attributes(akin_engine *engine,
                                                 const char *collection,
@@ -361,9 +398,11 @@ AKIN_API void akin_ids_clear(akin_ids *ids);
 /* Which items count, by their attributes. The expression language is that of
  * Redis vector sets: .field and .a.b select attributes; == != < <= > >= in not
  * and or ! && || + - * / % ** ( ); numbers, "text" or 'text', true, false, null,
- * [lists]; `x in .list` and `x in .text` look inside. Beyond Redis: exists(.a),
- * count(.a) (elements of a list; 0: not there or null), id, and time(x), an
- * RFC 3339 text as milliseconds since 1970. */
+ * [lists]; `x in .list` and `x in .text` look inside. Beyond Redis: `x not in
+ * [..]`, exists(.a),
+ * count(.a) (elements of a list; 0: not there or null), id, time(x), an RFC 3339
+ * text as milliseconds since 1970, and any(.list, expression), whose fields are
+ * those of one element of a list of objects. */
 typedef struct {
     akin_span text; /* empty: all items */
     /* An attribute that is missing makes the comparison it stands in false, as
@@ -385,6 +424,28 @@ AKIN_API akin_status akin_engine_range(akin_engine *engine,
                                        const char *collection,
                                        const akin_range *range, akin_ids *out,
                                        akin_error *err);
+typedef struct {
+    const char *attribute; /* "price", "maker.city" */
+    bool descending;
+    akin_span start; /* a number or RFC 3339: from there on; empty: all */
+    size_t limit;    /* 1..AKIN_QUERY_MAX_K */
+    akin_filter filter;
+} akin_order;
+
+typedef struct {
+    akin_ids ids;
+    double *values; /* (ids.n) numbers; of a time: milliseconds since 1970 */
+    bool *times;    /* (ids.n) whether it is one */
+} akin_ordered;
+AKIN_API void akin_ordered_clear(akin_ordered *ordered);
+
+/* Items in the order of an attribute's numbers or times; items without either
+ * are left out, one with several in a list comes for each. Reads all
+ * attributes: some 2 s for a million items. AKIN_INVALID. */
+AKIN_API akin_status akin_engine_order(akin_engine *engine,
+                                       const char *collection,
+                                       const akin_order *order,
+                                       akin_ordered *out, akin_error *err);
 /* n ids at random: distinct, so at most all of them, or with repetition. */
 AKIN_API akin_status akin_engine_random(akin_engine *engine,
                                         const char *collection, size_t n,

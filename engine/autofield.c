@@ -64,6 +64,7 @@ void akin__note_selection(akin__collection *c, const akin_predicate *p,
     pthread_mutex_lock(&c->lock);
     for (uint32_t i = 0; i < p->count; i++) {
         const akin_predicate_node *n = &p->nodes[i];
+        if (n->op == AKIN_P_EACH) i += n->right; /* fields of elements */
         bool compares = n->op >= AKIN_P_EQ && n->op <= AKIN_P_IN;
         if (!compares) continue;
         const akin_predicate_node *a = &p->nodes[n->left];

@@ -193,6 +193,7 @@ static akin_status check(checking *k, const char *collection, bool may_repair,
 {
     akin__collection **all = NULL;
     akin_storage_info info = {0};
+    char real[AKIN_NAME_BYTES + 1];
     uint64_t findings;
     size_t n = 0;
 
@@ -204,6 +205,10 @@ static akin_status check(checking *k, const char *collection, bool may_repair,
     akin__meter_total(k->meter, info.vectors);
     if (!rc) rc = akin__collections_all(k->engine, &all, &n, err);
     bool known = !collection;
+    if (!rc && collection) {
+        akin__real_name(k->engine, collection, real);
+        collection = real;
+    }
     for (size_t i = 0; i < n && !rc; i++) {
         if (collection && strcmp(all[i]->name, collection) != 0) continue;
         known = true;

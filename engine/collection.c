@@ -141,6 +141,7 @@ akin_status akin__collections_open(akin_engine *engine, akin_error *err)
         akin_collection_clear(&from);
     }
     akin_free(l.nums);
+    if (!rc) rc = akin__aliases_load(engine, err);
     if (!rc && !engine->read_only) remove_orphans(engine);
     return rc;
 }
@@ -152,6 +153,8 @@ void akin__collections_close(akin_engine *engine)
         engine->collections = c->next;
         akin__collection_release(c);
     }
+    akin_free(engine->aliases);
+    engine->aliases = NULL;
 }
 
 /* A reader beside a writer: what happened since it looked last. */
@@ -184,13 +187,26 @@ static akin_status not_found(const char *name, akin_error *err)
     return akin_fail(err, AKIN_NOT_FOUND, "no collection \"%s\"", name);
 }
 
+static akin__collection *lookup_num(akin_engine *engine, uint32_t num)
+{
+    akin__collection *c = engine->collections;
+    while (c && c->num != num)
+        c = c->next;
+    return c;
+}
+
 /* A reader that does not know a name asks the store: it may be new. */
 static akin_status open_late(akin_engine *engine, const char *name,
                              akin__collection **out, akin_error *err)
 {
     akin_collection from = {0};
-    akin_status rc = akin_storage_collection(engine->storage,
-                                             akin_span_of(name), &from, err);
+    akin_status rc = akin__aliases_load(engine, err);
+    uint32_t num = akin__alias_find(engine, name);
+    if (rc) return rc;
+    if (num && (*out = lookup_num(engine, num))) return AKIN_OK;
+    rc = num ? akin_storage_collection_by_num(engine->storage, num, &from, err)
+             : akin_storage_collection(engine->storage, akin_span_of(name),
+                                       &from, err);
     if (rc == AKIN_NOT_FOUND) return not_found(name, err);
     if (rc) return rc;
     rc = collection_open(engine, &from, out, err);
@@ -205,9 +221,11 @@ akin_status akin__collection_find(akin_engine *engine, const char *name,
     akin_status rc = AKIN_OK;
     pthread_mutex_lock(&engine->lock);
     akin__collection *c = lookup(engine, name);
-    if (!c)
-        rc = engine->read_only ? open_late(engine, name, &c, err)
-                               : not_found(name, err);
+    if (!c && engine->read_only)
+        rc = open_late(engine, name, &c, err);
+    else if (!c)
+        c = lookup_num(engine, akin__alias_find(engine, name));
+    if (!c && !rc) rc = not_found(name, err);
     if (!rc) akin__collection_hold(c);
     pthread_mutex_unlock(&engine->lock);
     if (rc) return rc;
@@ -390,6 +408,22 @@ akin_status akin_engine_add_field(akin_engine *engine, const char *collection,
     return rc;
 }
 
+akin_status akin_engine_drop_field(akin_engine *engine, const char *collection,
+                                   const char *name, akin_error *err)
+{
+    akin__collection *c;
+
+    akin_status rc = akin__writable(engine, err);
+    if (!rc) rc = akin__collection_find(engine, collection, &c, err);
+    if (rc) return rc;
+    akin_write op = {.kind = AKIN_WRITE_UNFIELD,
+                     .collection = c->num,
+                     .name = akin_span_of(name)};
+    rc = akin_storage_write(engine->storage, &op, 1, NULL, err);
+    akin__collection_release(c);
+    return rc;
+}
+
 /* Creates in storage and opens; engine.lock is not held. */
 static akin_status create(akin_engine *engine, const char *name,
                           const akin_collection_options *options,
@@ -428,6 +462,18 @@ static akin_status create(akin_engine *engine, const char *name,
     return rc;
 }
 
+static akin_status exists_already(akin_engine *engine, const char *name,
+                                  akin_error *err)
+{
+    char real[AKIN_NAME_BYTES + 1];
+    akin__real_name(engine, name, real);
+    if (strcmp(real, name))
+        return akin_fail(err, AKIN_EXISTS,
+                         "\"%s\" is an alias of collection \"%s\"", name, real);
+    return akin_fail(err, AKIN_EXISTS, "collection \"%s\" exists already",
+                     name);
+}
+
 akin_status akin_engine_create(akin_engine *engine, const char *name,
                                const akin_collection_options *options,
                                akin_error *err)
@@ -447,9 +493,7 @@ akin_status akin_engine_create(akin_engine *engine, const char *name,
         if ((unsigned)options->fields[i].type > AKIN_ATTRIBUTE_DATETIME)
             rc = akin_fail(err, AKIN_INVALID, "field %zu: no such type", i + 1);
     if (!rc) rc = create(engine, name, options, &c, err);
-    if (rc == AKIN_EXISTS)
-        return akin_fail(err, AKIN_EXISTS, "collection \"%s\" exists already",
-                         name);
+    if (rc == AKIN_EXISTS) return exists_already(engine, name, err);
     if (rc) return rc;
     pthread_mutex_lock(&engine->lock);
     insert(engine, c);
@@ -464,6 +508,13 @@ akin_status akin_engine_drop(akin_engine *engine, const char *name,
     akin_status rc = akin__writable(engine, err);
     if (!rc) rc = akin__collection_find(engine, name, &c, err);
     if (rc) return rc;
+    if (strcmp(c->name, name)) { /* the name is free for another meaning */
+        rc = akin_fail(err, AKIN_NOT_FOUND,
+                       "no collection \"%s\", it is an alias of \"%s\"", name,
+                       c->name);
+        akin__collection_release(c);
+        return rc;
+    }
 
     akin__jobs_cancel_collection(engine->jobs, name);
     akin__freeze(c);
@@ -486,6 +537,9 @@ akin_status akin_engine_drop(akin_engine *engine, const char *name,
             insert(engine, c);
             pthread_mutex_unlock(&engine->lock);
         } else {
+            pthread_mutex_lock(&engine->lock);
+            rc = akin__aliases_load(engine, err);
+            pthread_mutex_unlock(&engine->lock);
             akin__collection_release(c); /* the list's */
         }
     } else {

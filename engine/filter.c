@@ -1,10 +1,11 @@
 /* Filter expressions: the language of Redis's vector sets, parsed into storage's
  * predicate tree. Precedence is Redis's own, from loose to tight:
  *
- *     or ||   and &&   == != < <= > >= in   + -   * / %   **   not ! -
+ *     or ||   and &&   == != < <= > >= in "not in"   + -   * / %   **   not ! -
  *
  * so `not .a > 5` is `(not .a) > 5`, as there. Beyond Redis: exists(.a),
- * count(.a), time(x), id, - before any operand, names in UTF-8.
+ * count(.a), any(.list, x), time(x), id, not in, - before any operand, names
+ * in UTF-8.
  *
  * One pass, recursive by precedence; depth, length and the number of nodes are
  * bounded. Operands stand before their operator in the array, so a parse
@@ -211,6 +212,23 @@ static uint32_t call(parser *s, akin_predicate_op op)
     return at;
 }
 
+/* any(.list, expression): see AKIN_P_EACH. */
+static uint32_t any(parser *s)
+{
+    if (!enter(s)) return 0;
+    if (!take(s, "(") || !peek(s, '.'))
+        return fail(s, "expected \"(\" and a list, like .parts");
+    uint32_t each =
+        node(s, (akin_predicate_node){.op = AKIN_P_EACH, .text = path(s)});
+    if (!s->rc && !take(s, ",")) return fail(s, "expected \",\"");
+    expression(s, 0);
+    if (!s->rc && !take(s, ")")) return fail(s, "expected \")\"");
+    uint32_t at = unary(s, AKIN_P_ANY, each);
+    if (!s->rc) s->out->nodes[each].right = at - each;
+    s->depth--;
+    return at;
+}
+
 static uint32_t operand(parser *s)
 {
     if (s->rc) return 0;
@@ -228,6 +246,7 @@ static uint32_t operand(parser *s)
     if (take(s, "[")) return list(s);
     if (take(s, "exists")) return call(s, AKIN_P_EXISTS);
     if (take(s, "count")) return call(s, AKIN_P_COUNT);
+    if (take(s, "any")) return any(s);
     if (take(s, "time")) return call(s, AKIN_P_TIME);
     if (take(s, "id")) return node(s, (akin_predicate_node){.op = AKIN_P_ID});
     bool digit = s->p + 1 < s->end && isdigit((unsigned char)s->p[1]);
@@ -252,12 +271,12 @@ static const struct {
     akin_predicate_op op;
     unsigned level;
 } operators[] = {
-    {"||", AKIN_P_OR, 0},   {"or", AKIN_P_OR, 0},  {"&&", AKIN_P_AND, 1},
-    {"and", AKIN_P_AND, 1}, {"==", AKIN_P_EQ, 2},  {"!=", AKIN_P_NE, 2},
-    {"<=", AKIN_P_LE, 2},   {">=", AKIN_P_GE, 2},  {"<", AKIN_P_LT, 2},
-    {">", AKIN_P_GT, 2},    {"in", AKIN_P_IN, 2},  {"+", AKIN_P_ADD, 3},
-    {"-", AKIN_P_SUB, 3},   {"**", AKIN_P_POW, 5}, {"*", AKIN_P_MUL, 4},
-    {"/", AKIN_P_DIV, 4},   {"%", AKIN_P_MOD, 4},
+    {"||", AKIN_P_OR, 0},   {"or", AKIN_P_OR, 0}, {"&&", AKIN_P_AND, 1},
+    {"and", AKIN_P_AND, 1}, {"==", AKIN_P_EQ, 2}, {"!=", AKIN_P_NE, 2},
+    {"<=", AKIN_P_LE, 2},   {">=", AKIN_P_GE, 2}, {"<", AKIN_P_LT, 2},
+    {">", AKIN_P_GT, 2},    {"in", AKIN_P_IN, 2}, {"not in", AKIN_P_NOT_IN, 2},
+    {"+", AKIN_P_ADD, 3},   {"-", AKIN_P_SUB, 3}, {"**", AKIN_P_POW, 5},
+    {"*", AKIN_P_MUL, 4},   {"/", AKIN_P_DIV, 4}, {"%", AKIN_P_MOD, 4},
 };
 #define TIGHTEST 5
 

@@ -161,14 +161,27 @@ typedef struct akin__collection {
     akin__dupes *dupes; /* NULL: nobody has looked for duplicates yet */
 } akin__collection;
 
+struct akin__alias {
+    char name[AKIN_NAME_BYTES + 1];
+    uint32_t collection;
+};
+
 akin_status akin__collections_open(akin_engine *engine, akin_error *err);
 void akin__collections_close(akin_engine *engine);
 
-/* Finds and holds. AKIN_NOT_FOUND. */
+/* Finds, by name or alias, and holds. AKIN_NOT_FOUND. */
 akin_status akin__collection_find(akin_engine *engine, const char *name,
                                   akin__collection **out, akin_error *err);
 void akin__collection_hold(akin__collection *c);
 void akin__collection_release(akin__collection *c); /* no-op on NULL */
+/* The name itself, or the collection's whose alias it is, into out
+ * (AKIN_NAME_BYTES + 1); unknown ones as they are. */
+void akin__real_name(akin_engine *engine, const char *name, char *out);
+/* Aliases as the store has them now. engine.lock is held, or nobody else is
+ * here yet. */
+akin_status akin__aliases_load(akin_engine *engine, akin_error *err);
+/* Number of the collection whose alias it is; 0: none. engine.lock is held. */
+uint32_t akin__alias_find(const akin_engine *engine, const char *name);
 /* All of them, held; *out for akin__collections_release. */
 akin_status akin__collections_all(akin_engine *engine, akin__collection ***out,
                                   size_t *n, akin_error *err);
@@ -480,6 +493,8 @@ struct akin_engine {
     pthread_mutex_t lock; /* models, collections */
     akin__model *models;
     akin__collection *collections;
+    struct akin__alias *aliases; /* (naliases), by name */
+    size_t naliases;
 
     pthread_t maintenance;
     bool maintained;

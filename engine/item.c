@@ -157,57 +157,85 @@ akin_status akin_engine_thumbnail(akin_engine *engine, const char *collection,
 
 /* ---- changing --------------------------------------------------------------------------- */
 
-akin_status akin_engine_remove(akin_engine *engine, const char *collection,
-                               const akin_span *ids, size_t n, size_t *removed,
+/* Carries out `op` for each id, in one transaction; *changed: how many there
+ * were. Ids that are not there do not count. */
+static akin_status change_each(akin__collection *c, akin_write op,
+                               const akin_span *ids, size_t n, size_t *changed,
                                akin_error *err)
 {
-    akin__collection *c;
-    akin_status rc = akin__writable(engine, err);
-    *removed = 0;
-    if (!rc) rc = akin__collection_find(engine, collection, &c, err);
-    if (rc || !n) {
-        if (!rc) akin__collection_release(c);
-        return rc;
-    }
-
-    rc = akin__write_enter(c, err);
-    if (rc) {
-        akin__collection_release(c);
-        return rc;
-    }
     akin_item_data *items = akin_calloc(n, sizeof *items);
     akin_write *ops = akin_calloc(n, sizeof *ops);
     akin_write_result *results = akin_calloc(n, sizeof *results);
     size_t nops = 0;
-    if (!items || !ops || !results) rc = akin__nomem(err);
+    akin_status rc = items && ops && results ? AKIN_OK : akin__nomem(err);
+
     for (size_t i = 0; i < n && !rc; i++) {
         if (akin__check_id(ids[i], NULL)) continue; /* no such item can be */
         items[nops].id = ids[i];
-        ops[nops] = (akin_write){.kind = AKIN_WRITE_REMOVE,
-                                 .collection = c->num,
-                                 .item = &items[nops]};
+        ops[nops] = op;
+        ops[nops].collection = c->num;
+        ops[nops].item = &items[nops];
         nops++;
     }
     if (!rc && nops)
-        rc = akin_storage_write(engine->storage, ops, nops, results, err);
+        rc = akin_storage_write(c->engine->storage, ops, nops, results, err);
     for (size_t i = 0; i < nops && !rc; i++) {
         if (!results[i].status) {
-            ++*removed;
+            ++*changed;
         } else if (results[i].status != AKIN_NOT_FOUND) {
             if (err) *err = results[i].error;
             rc = results[i].status;
         }
     }
-    if (*removed) {
-        akin_status published = akin__publish(c, err);
-        if (!rc) rc = published;
-    }
     akin_free(items);
     akin_free(ops);
     akin_free(results);
-    akin__write_leave(c);
+    return rc;
+}
+
+static akin_status change_items(akin_engine *engine, const char *collection,
+                                akin_write op, const akin_span *ids, size_t n,
+                                size_t *changed, akin_error *err)
+{
+    akin__collection *c;
+    akin_status rc = akin__writable(engine, err);
+
+    *changed = 0;
+    if (!rc) rc = akin__collection_find(engine, collection, &c, err);
+    if (rc) return rc;
+    rc = n ? akin__write_enter(c, err) : AKIN_OK;
+    if (!rc && n) {
+        rc = change_each(c, op, ids, n, changed, err);
+        if (*changed) {
+            akin_status published = akin__publish(c, err);
+            if (!rc) rc = published;
+        }
+        akin__write_leave(c);
+    }
     akin__collection_release(c);
     return rc;
+}
+
+akin_status akin_engine_remove(akin_engine *engine, const char *collection,
+                               const akin_span *ids, size_t n, size_t *removed,
+                               akin_error *err)
+{
+    akin_write op = {.kind = AKIN_WRITE_REMOVE};
+    return change_items(engine, collection, op, ids, n, removed, err);
+}
+
+akin_status akin_engine_remove_vectors(akin_engine *engine,
+                                       const char *collection,
+                                       const akin_span *ids, size_t n,
+                                       bool image, bool caption,
+                                       akin_error *err)
+{
+    size_t changed;
+    akin_write op = {.kind = AKIN_WRITE_PUT,
+                     .flags = AKIN_PUT_UPDATE_ONLY,
+                     .drop = (image ? 1u << AKIN_SPACE_IMAGE : 0) |
+                             (caption ? 1u << AKIN_SPACE_CAPTION : 0)};
+    return change_items(engine, collection, op, ids, n, &changed, err);
 }
 
 akin_status akin_engine_set_attributes(akin_engine *engine,

@@ -285,7 +285,8 @@ static akin_status no_job(uint64_t id, akin_error *err)
                      (unsigned long long)id);
 }
 
-static akin_status fill_request(job *j, const akin_engine_job_request *request,
+static akin_status fill_request(akin_engine *engine, job *j,
+                                const akin_engine_job_request *request,
                                 akin_error *err)
 {
     static const akin_ingest nothing;
@@ -302,8 +303,7 @@ static akin_status fill_request(job *j, const akin_engine_job_request *request,
         return akin_fail(err, AKIN_INVALID,
                          "the collection's name is too long");
     j->task.info.kind = request->kind;
-    snprintf(j->task.info.collection, sizeof j->task.info.collection, "%s",
-             request->collection);
+    akin__real_name(engine, request->collection, j->task.info.collection);
     j->task.ingest = *in;
     akin_status rc = akin__task_set_paths(&j->task, in->paths, in->npaths, err);
     if (!rc && what && !(j->task.model_dir = akin_strdup(what)))
@@ -322,7 +322,7 @@ akin_status akin_engine_job_start(akin_engine *engine,
     if (rc) return rc;
     job *j = akin_calloc(1, sizeof *j);
     if (!j) return akin__nomem(err);
-    rc = fill_request(j, request, err);
+    rc = fill_request(engine, j, request, err);
     char *parameters = rc ? NULL : akin__task_parameters(&j->task);
     if (!rc && !parameters)
         rc = akin_fail(err, AKIN_INVALID, "a path is not UTF-8");

@@ -122,7 +122,9 @@ typedef enum {
     AKIN_WRITE_JOB_SET,   /* state, progress of a job */
     AKIN_WRITE_JOB_ERROR, /* add an error to a job */
     AKIN_WRITE_DUPES,     /* what a look for an item's duplicates found */
-    AKIN_WRITE_DISMISS    /* a pair is no duplicate; or is, after all */
+    AKIN_WRITE_DISMISS,   /* a pair is no duplicate; or is, after all */
+    AKIN_WRITE_UNFIELD,   /* undo FIELD */
+    AKIN_WRITE_ALIASES    /* other names of collections */
 } akin_write_kind;
 
 enum {                           /* akin_write.flags */
@@ -165,9 +167,19 @@ typedef struct {
                                     NULL when read */
 } akin_dupe_edge;
 
+/* Gives a collection one more name, or (collection 0) takes that name away, or
+ * (to given) calls it `to` from now on. */
+typedef struct {
+    akin_span name, to;
+    uint32_t collection;
+} akin_alias_op;
+
+#define AKIN_MAX_ALIASES 1024 /* in one op */
+
 /* One change. Everything is borrowed for the call. Members by kind:
  *
- * PUT    collection, item, flags. New content bumps the item's seq. A vector's
+ * PUT    collection, item, flags, drop (1 << space: remove that vector, where
+ *        none is given). New content bumps the item's seq. A vector's
  *        model must be the collection's current one (AKIN_WRONG_MODEL) and its
  *        dim that model's; a collection created without a model takes both from
  *        its first vector. A caption that changes without a caption vector
@@ -186,7 +198,7 @@ typedef struct {
  * CHANGE collection; settings, if given, are replaced; model/model_path/dim,
  *        if given, become the collection's other model; with swap the two
  *        models change places (after that assignment).
- * DROP   collection.
+ * DROP   collection. Its aliases go with it.
  * TRIM   collection, seq: removals up to and including seq are forgotten.
  * FORGET collection, model: drops all vectors of that model, which may not be
  *        the current one (freed in the background, as after DROP); the other
@@ -205,7 +217,12 @@ typedef struct {
  *        other content meanwhile; edges to such items are left out.
  * DISMISS collection, pair (two ids), undo. Remembered by the bytes of the two
  *        pictures where these differ, so also for other items with these
- *        pictures; else by the ids. AKIN_NOT_FOUND. */
+ *        pictures; else by the ids. AKIN_NOT_FOUND.
+ * UNFIELD collection, name: drops the index of a declared attribute.
+ *        AKIN_NOT_FOUND.
+ * ALIASES aliases, naliases: all of them, in order, or none. An alias given
+ *        again moves. AKIN_NOT_FOUND (collection, or alias to rename),
+ *        AKIN_EXISTS (a collection has that name), AKIN_INVALID. */
 typedef struct {
     akin_write_kind kind;
     uint32_t collection;
@@ -231,6 +248,9 @@ typedef struct {
     const uint8_t *sketch;
     akin_span pair[2];
     bool undo;
+    uint32_t drop;
+    const akin_alias_op *aliases;
+    size_t naliases;
 } akin_write;
 
 typedef enum { AKIN_UNCHANGED, AKIN_CREATED, AKIN_UPDATED } akin_outcome;
@@ -291,6 +311,12 @@ typedef bool akin_collection_each(void *user, const akin_collection *c);
 akin_status akin_storage_collections(akin_storage *storage,
                                      akin_collection_each *each, void *user,
                                      akin_error *err) AKIN_MUST_CHECK;
+
+typedef bool akin_alias_each(void *user, const char *alias,
+                             uint32_t collection);
+/* By name. */
+akin_status akin_storage_aliases(akin_storage *storage, akin_alias_each *each,
+                                 void *user, akin_error *err) AKIN_MUST_CHECK;
 
 typedef bool akin_field_each(void *user, const char *name,
                              akin_field_type type);
@@ -356,6 +382,34 @@ typedef bool akin_id_each(void *user, uint64_t num, akin_span id);
 akin_status akin_storage_range(akin_storage *storage, uint32_t collection,
                                const akin_id_range *range, uint64_t limit,
                                akin_id_each *each, void *user,
+                               akin_error *err) AKIN_MUST_CHECK;
+
+/* Items in the order of an attribute. */
+typedef struct {
+    akin_span path;
+    bool descending;
+    akin_span start; /* a number, or RFC 3339: from there on; empty: open */
+    size_t limit;    /* 1..AKIN_MAX_ORDERED */
+} akin_ordering;
+
+#define AKIN_MAX_ORDERED 10001
+
+/* A value of a sorted attribute: a number, or a time in milliseconds. */
+typedef struct {
+    uint64_t num;
+    double value;
+    bool time;
+} akin_ordered_value;
+
+/* Numbers and RFC 3339 texts at a path, sorted, of equal ones the older item
+ * first; an element of a list each, so that an item may come several times.
+ * allow (NULL: all), asked for each item, as in akin_storage_text_search. Reads
+ * all attributes. out: (limit), caller's. AKIN_INVALID (start, path, limit). */
+typedef bool akin_num_allow(void *user, uint64_t num);
+akin_status akin_storage_order(akin_storage *storage, uint32_t collection,
+                               const akin_ordering *ordering,
+                               akin_num_allow *allow, void *user,
+                               akin_ordered_value *out, size_t *n,
                                akin_error *err) AKIN_MUST_CHECK;
 
 /* At most `count` distinct items picked at random from `seed`, in random
@@ -434,7 +488,7 @@ akin_status akin_storage_missing(akin_storage *storage, uint32_t collection,
  *   - A string that meets a number is read as one (0 if it is none). So does
  *     == between them; lists equal nothing but an operand of IN.
  *   - IN: left is an element of the list at right, or a substring of the string
- *     at right.
+ *     at right. NOT_IN: it is not.
  *   - Truth: 0, "" and null are false, all else is true.
  * A path is names joined by dots, looked up in the attributes object. */
 typedef enum {
@@ -459,13 +513,23 @@ typedef enum {
     AKIN_P_GT,
     AKIN_P_GE,
     AKIN_P_IN,
+    AKIN_P_NOT_IN, /* false of null, and of what is not there */
     AKIN_P_ADD,
     AKIN_P_SUB,
     AKIN_P_MUL,
     AKIN_P_DIV,
     AKIN_P_MOD,
-    AKIN_P_POW
+    AKIN_P_POW,
+    /* EACH (text: path, right: nodes from here to its ANY) opens a predicate of
+     * its own about the elements of a list of objects, of which its nodes,
+     * those up to ANY (left: the EACH), read the fields; ANY is true when that
+     * is of one element. May be nested, at most AKIN_MAX_EACH deep; operands do
+     * not reach into it or out of it. */
+    AKIN_P_EACH,
+    AKIN_P_ANY
 } akin_predicate_op;
+
+#define AKIN_MAX_EACH 16
 
 typedef struct {
     akin_predicate_op op;
@@ -532,7 +596,6 @@ typedef bool akin_text_each(void *user, uint64_t num, double score);
  * captions have are left out when there are others. text: anything a user
  * types, at most 4096 bytes. allow, if given, says which items count; it is
  * asked before `each` is called and may not call the storage either. */
-typedef bool akin_num_allow(void *user, uint64_t num);
 akin_status akin_storage_text_search(akin_storage *storage, uint32_t collection,
                                      akin_span text, uint32_t k,
                                      akin_num_allow *allow, void *allow_user,

@@ -235,23 +235,61 @@ done:
     return rc;
 }
 
+/* A field of tags leaves its rows in one statement, the others an index. */
+static akin_status forget_field(akin__conn *conn, int64_t field, bool tags,
+                                akin_error *err)
+{
+    char sql[64];
+    akin_status rc;
+
+    sqlite3_snprintf((int)sizeof sql, sql, "DROP INDEX field_%lld", field);
+    rc = tags ? akin__run(conn, err, "DELETE FROM tags WHERE field = ?1", "i",
+                          field)
+              : akin__run(conn, err, sql, "");
+    return rc ? rc
+              : akin__run(conn, err, "DELETE FROM fields WHERE field = ?1", "i",
+                          field);
+}
+
+akin_status akin__op_unfield(akin__writing *w, const akin_write *op,
+                             akin_write_result *result, akin_error *err)
+{
+    akin__collection c;
+    int64_t field, tags;
+    bool found;
+
+    akin_status rc = akin__collection_row(w->conn, op->collection, &c, err);
+    if (!rc)
+        rc = akin__one(w->conn, &field, &found, err,
+                       "SELECT field FROM fields WHERE collection = ?1 AND"
+                       " path = ?2",
+                       "ut", (uint64_t)op->collection, op->name);
+    if (!rc && !found)
+        rc = akin_fail(err, AKIN_NOT_FOUND, "no declared field \"%.*s\"",
+                       (int)(op->name.size < 128 ? op->name.size : 128),
+                       op->name.data ? (const char *)op->name.data : "");
+    if (!rc)
+        rc = akin__one(w->conn, &tags, NULL, err,
+                       "SELECT type = 'tags' FROM fields WHERE field = ?1", "i",
+                       field);
+    if (rc) return rc;
+    result->num = (uint64_t)field;
+    result->outcome = AKIN_UPDATED;
+    return forget_field(w->conn, field, tags != 0, err);
+}
+
 akin_status akin__fields_drop(akin__conn *conn, uint32_t collection,
                               akin_error *err)
 {
     for (;;) {
         int64_t field;
         bool found;
-        char sql[64];
         akin_status rc = akin__one(conn, &field, &found, err,
                                    "SELECT field FROM fields WHERE"
                                    " collection = ?1 AND type <> 'tags'",
                                    "u", (uint64_t)collection);
         if (rc || !found) return rc;
-        sqlite3_snprintf((int)sizeof sql, sql, "DROP INDEX field_%lld", field);
-        rc = akin__run(conn, err, sql, "");
-        if (!rc)
-            rc = akin__run(conn, err, "DELETE FROM fields WHERE field = ?1",
-                           "i", field);
+        rc = forget_field(conn, field, false, err);
         if (rc) return rc;
     }
 }

@@ -161,6 +161,10 @@ akin_status akin__op_vector(akin__writing *w, const akin_write *op,
                             akin_write_result *result, akin_error *err);
 akin_status akin__op_field(akin__writing *w, const akin_write *op,
                            akin_write_result *result, akin_error *err);
+akin_status akin__op_unfield(akin__writing *w, const akin_write *op,
+                             akin_write_result *result, akin_error *err);
+akin_status akin__op_aliases(akin__writing *w, const akin_write *op,
+                             akin_write_result *result, akin_error *err);
 akin_status akin__op_dupes(akin__writing *w, const akin_write *op,
                            akin_write_result *result, akin_error *err);
 akin_status akin__op_dismiss(akin__writing *w, const akin_write *op,
@@ -258,7 +262,7 @@ akin_status akin__text_functions(akin__conn *conn, akin_error *err);
 /* ---- attributes and fields (json.c, fields.c, predicate.c) --------------- */
 
 typedef enum {
-    AKIN__MISSING, /* not there, or an object */
+    AKIN__MISSING, /* not there, or an object (text: its JSON) */
     AKIN__NUMBER,
     AKIN__STRING,
     AKIN__NULL,
@@ -278,7 +282,8 @@ typedef struct {
 /* Value at a path (names joined by dots) of a JSON object. */
 akin__value akin__json_field(akin_span json, akin_span path);
 /* Next element of an array's text (start with *at = 0); false at its end.
- * Elements that are arrays or objects come as AKIN__MISSING. */
+ * Elements that are arrays or objects come as AKIN__MISSING, the latter with
+ * their text. */
 bool akin__json_element(akin_span array, size_t *at, akin__value *out);
 /* Decodes a string's escapes; out holds text.size bytes. Returns the length. */
 size_t akin__json_decode(akin_span text, char *out);
@@ -290,6 +295,8 @@ double akin__text_number(akin_span text, bool *is);
  * see the same names. Equal JSON; out holds json.size bytes. */
 size_t akin__json_plain(akin_span json, char *out);
 bool akin__utf8_valid(akin_span text);
+/* An RFC 3339 date or date and time (UTC without a zone) in milliseconds. */
+bool akin__text_time(akin_span text, double *out);
 
 /* akin_predicate_match that can say AKIN_NOMEM. */
 akin_status akin__predicate_eval(const akin_predicate *predicate, akin_span id,
@@ -329,6 +336,8 @@ void akin__thumbs_end(akin_storage *storage);
 
 /* ---- checks of what comes in (validate.c) -------------------------------- */
 
+/* Of a collection or an alias. */
+akin_status akin__check_name(akin_span name, akin_error *err);
 /* A text's checks: at most `limit` bytes of UTF-8 without NUL. */
 akin_status akin__check_text(akin_span text, size_t limit, const char *what,
                              akin_error *err);

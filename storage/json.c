@@ -76,7 +76,10 @@ static akin__value read_value(reader *r)
         v.type = AKIN__STRING;
         v.text = read_string(r, &v.escaped);
         return v;
-    case '{': skip_nested(r); return v;
+    case '{':
+        skip_nested(r);
+        v.text = (akin_span){from, (size_t)(r->p - from)};
+        return v;
     case '[':
         skip_nested(r);
         v.type = AKIN__ARRAY;
@@ -163,7 +166,8 @@ bool akin__json_element(akin_span array, size_t *at, akin__value *out)
     if (r.p >= r.end) return false;
     const char *from = r.p;
     *out = read_value(&r);
-    if (out->type == AKIN__ARRAY) out->type = AKIN__MISSING;
+    if (out->type == AKIN__ARRAY)
+        *out = (akin__value){.type = AKIN__MISSING, .there = true};
     skip_space(&r);
     if (r.p < r.end && *r.p == ',') r.p++;
     *at = (size_t)(r.p - start);

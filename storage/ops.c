@@ -3,25 +3,6 @@
 
 #include <string.h>
 
-static akin_status check_name(akin_span name, akin_error *err)
-{
-    const uint8_t *p = name.data;
-
-    if (!p || name.size < 1 || name.size > AKIN_MAX_NAME_BYTES)
-        return akin_fail(err, AKIN_INVALID,
-                         "name of %zu bytes, expected 1 to %d", name.size,
-                         AKIN_MAX_NAME_BYTES);
-    if (!akin__utf8_valid(name))
-        return akin_fail(err, AKIN_INVALID, "name is not UTF-8");
-    for (size_t i = 0; i < name.size; i++)
-        if (p[i] < 0x20 || p[i] == 0x7f || p[i] == '/')
-            return akin_fail(err, AKIN_INVALID,
-                             "name contains the byte 0x%02x; control "
-                             "characters and '/' are not allowed",
-                             p[i]);
-    return AKIN_OK;
-}
-
 static akin_status check_model(const akin_write *op, akin_error *err)
 {
     if (!op->model) return AKIN_OK;
@@ -46,16 +27,19 @@ static akin_status op_create(akin__writing *w, const akin_write *op,
                              akin_write_result *result, akin_error *err)
 {
     int64_t there;
-    akin_status rc = check_name(op->name, err);
+    akin_status rc = akin__check_name(op->name, err);
     if (!rc) rc = check_json(w, op->settings, "settings", err);
     if (!rc) rc = check_model(op, err);
     if (!rc)
         rc = akin__one(w->conn, &there, NULL, err,
-                       "SELECT count(*) FROM collections WHERE name = ?1", "t",
-                       op->name);
+                       "SELECT (SELECT count(*) FROM collections"
+                       "  WHERE name = ?1)"
+                       " + (SELECT count(*) FROM aliases WHERE alias = ?1)",
+                       "t", op->name);
     if (rc) return rc;
     if (there)
-        return akin_fail(err, AKIN_EXISTS, "collection \"%.*s\" exists",
+        return akin_fail(err, AKIN_EXISTS,
+                         "collection or alias \"%.*s\" exists",
                          (int)op->name.size, (const char *)op->name.data);
     result->seq = akin__next_seq(w);
     rc =
@@ -141,6 +125,10 @@ static akin_status op_drop(akin__writing *w, const akin_write *op,
                        "UPDATE spaces SET collection = NULL"
                        " WHERE collection = ?1",
                        "u", collection);
+    if (!rc)
+        rc =
+            akin__run(w->conn, err, "DELETE FROM aliases WHERE collection = ?1",
+                      "u", collection);
     if (!rc && c.captions) {
         sqlite3_snprintf((int)sizeof sql, sql, "DROP TABLE captions_%u",
                          op->collection);
@@ -201,7 +189,7 @@ static akin_status op_forget(akin__writing *w, const akin_write *op,
 static akin_status op_job(akin__writing *w, const akin_write *op,
                           akin_write_result *result, akin_error *err)
 {
-    akin_status rc = check_name(op->name, err);
+    akin_status rc = akin__check_name(op->name, err);
     if (!rc) rc = check_json(w, op->settings, "parameters", err);
     if (rc) return rc;
     rc = akin__run(w->conn, err,
@@ -303,6 +291,8 @@ akin_status akin__op(akin__writing *w, const akin_write *op,
     case AKIN_WRITE_JOB_ERROR: return op_job_error(w, op, result, err);
     case AKIN_WRITE_DUPES: return akin__op_dupes(w, op, result, err);
     case AKIN_WRITE_DISMISS: return akin__op_dismiss(w, op, result, err);
+    case AKIN_WRITE_UNFIELD: return akin__op_unfield(w, op, result, err);
+    case AKIN_WRITE_ALIASES: return akin__op_aliases(w, op, result, err);
     }
     if (op->kind == AKIN__WRITE_CHECK_TEXT)
         return akin__caption_check(w->conn, op->collection, err);

@@ -356,8 +356,11 @@ static akin_status try_limit(akin__plan *plan, uint64_t limit, demand *demands,
 
     plan->limit = limit;
     plan->probe_count = 0;
-    for (uint32_t i = 0; !rc && i < n; i++)
+    for (uint32_t i = 0; !rc && i < n; i++) {
+        const akin_predicate_node *node = &plan->predicate->nodes[i];
+        if (node->op == AKIN_P_EACH) i += node->right; /* not the item's own */
         rc = demand_of(plan, i, demands, err);
+    }
     const demand *root = &demands[n - 1];
     plan->use_index = !rc && root->known && root->rows <= limit;
     plan->first = root->first;

@@ -56,12 +56,30 @@ static akin_status check_list(const akin_predicate *p, uint32_t i,
     return AKIN_OK;
 }
 
+/* An EACH has its ANY, and both their place among the nodes around them. */
+static akin_status check_each(const akin_predicate *p, uint32_t i,
+                              akin_error *err)
+{
+    const akin_predicate_node *n = &p->nodes[i];
+
+    if (n->op == AKIN_P_ANY)
+        return n->left < i && p->nodes[n->left].op == AKIN_P_EACH &&
+                       p->nodes[n->left].right == i - n->left
+                   ? AKIN_OK
+                   : akin_fail(err, AKIN_INVALID, "node %u: ANY without EACH",
+                               i);
+    if (n->right < 2 || n->right >= p->count - i ||
+        p->nodes[i + n->right].op != AKIN_P_ANY)
+        return akin_fail(err, AKIN_INVALID, "node %u: EACH without ANY", i);
+    return check_path(i, n->text, err);
+}
+
 static akin_status check_node(const akin_predicate *p, uint32_t i,
                               akin_error *err)
 {
     const akin_predicate_node *n = &p->nodes[i];
 
-    if ((unsigned)n->op > AKIN_P_POW)
+    if ((unsigned)n->op > AKIN_P_ANY)
         return akin_fail(err, AKIN_INVALID, "node %u: no operator %u", i,
                          (unsigned)n->op);
     if (n->op == AKIN_P_NULL || n->op == AKIN_P_ID) return AKIN_OK;
@@ -80,9 +98,39 @@ static akin_status check_node(const akin_predicate *p, uint32_t i,
         n->op == AKIN_P_COUNT)
         return check_path(i, n->text, err);
     if (n->op == AKIN_P_LIST) return check_list(p, i, err);
+    if (n->op == AKIN_P_EACH || n->op == AKIN_P_ANY)
+        return check_each(p, i, err);
     if (n->left >= i || (!is_unary(n->op) && n->right >= i))
         return akin_fail(err, AKIN_INVALID,
                          "node %u: operand does not stand before it", i);
+    return AKIN_OK;
+}
+
+/* Operands stand in the same EACH as what they are operands of. */
+static akin_status check_scopes(const akin_predicate *p, akin_error *err)
+{
+    uint16_t scope[AKIN_MAX_NODES]; /* 1 + its EACH; 0: in none */
+    uint32_t open[AKIN_MAX_EACH], depth = 0;
+
+    for (uint32_t i = 0; i < p->count; i++) {
+        const akin_predicate_node *n = &p->nodes[i];
+        if (n->op == AKIN_P_ANY && (!depth || open[--depth] != n->left))
+            return akin_fail(err, AKIN_INVALID, "node %u: ANY out of turn", i);
+        scope[i] = (uint16_t)(depth ? open[depth - 1] + 1 : 0);
+        if (n->op == AKIN_P_EACH) {
+            if (depth == AKIN_MAX_EACH)
+                return akin_fail(err, AKIN_INVALID,
+                                 "more than %d lists in lists", AKIN_MAX_EACH);
+            open[depth++] = i;
+        }
+        bool apart = false;
+        if (is_unary(n->op)) apart = scope[n->left] != scope[i];
+        if (n->op >= AKIN_P_AND && n->op <= AKIN_P_POW)
+            apart = scope[n->left] != scope[i] || scope[n->right] != scope[i];
+        if (apart)
+            return akin_fail(err, AKIN_INVALID,
+                             "node %u: operand of another list", i);
+    }
     return AKIN_OK;
 }
 
@@ -96,7 +144,7 @@ akin_status akin_predicate_check(const akin_predicate *p, akin_error *err)
         akin_status rc = check_node(p, i, err);
         if (rc) return rc;
     }
-    return AKIN_OK;
+    return check_scopes(p, err);
 }
 
 /* ---- values -------------------------------------------------------------- */
@@ -232,8 +280,7 @@ static bool read_zone(const char **p, const char *end, int64_t *minutes)
     return true;
 }
 
-/* RFC 3339 date or date and time (UTC without a zone) to milliseconds. */
-static bool read_time(akin_span text, double *out)
+bool akin__text_time(akin_span text, double *out)
 {
     const char *p = text.data, *end = p + text.size;
     int64_t y, mo, d, h = 0, mi = 0, s = 0, zone = 0;
@@ -304,6 +351,7 @@ static bool compare(evaluation *e, akin_predicate_op op, const akin__value *a,
     case AKIN_P_EQ: return equal(a, b);
     case AKIN_P_NE: return !equal(a, b);
     case AKIN_P_IN: return is_in(e, a, b);
+    case AKIN_P_NOT_IN: return a->type != AKIN__NULL && !is_in(e, a, b);
     default: return ordered(op, a, b);
     }
 }
@@ -357,7 +405,7 @@ static akin__value unary(evaluation *e, const akin_predicate_node *n)
     if (n->op == AKIN_P_NOT) return number_value(!truth(a));
     if (a->type == AKIN__MISSING) return *a;
     if (n->op == AKIN_P_NEGATE) return number_value(-to_number(a));
-    if (a->type != AKIN__STRING || !read_time(a->text, &time))
+    if (a->type != AKIN__STRING || !akin__text_time(a->text, &time))
         return no_value();
     return number_value(time);
 }
@@ -411,6 +459,47 @@ static akin__value node_value(evaluation *e, const akin_predicate_node *n)
     }
 }
 
+static bool holds(evaluation *e, uint32_t first, uint32_t end);
+
+/* Whether the predicate between EACH, node i, and its ANY is true of one of the
+ * elements. */
+static bool any_holds(evaluation *e, uint32_t i)
+{
+    const akin_predicate_node *n = &e->p->nodes[i];
+    akin_span around = e->attributes;
+    akin__value v = akin__json_field(around, n->text), element;
+    bool found = false;
+    size_t at = 0;
+
+    if (v.type != AKIN__ARRAY) return false;
+    while (!found && !e->status && akin__json_element(v.text, &at, &element)) {
+        if (element.type != AKIN__MISSING || !element.text.size) continue;
+        e->attributes = element.text;
+        found = holds(e, i + 1, i + n->right);
+    }
+    e->attributes = around;
+    return found;
+}
+
+/* Whether nodes first..end - 1, of which the last is the root, are true. */
+static bool holds(evaluation *e, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end && !e->status; i++) {
+        const akin_predicate_node *n = &e->p->nodes[i];
+        if (n->op == AKIN_P_EACH) {
+            bool found = any_holds(e, i);
+            i += n->right;
+            e->values[i] = number_value(found);
+            continue;
+        }
+        e->values[i] = node_value(e, n);
+        if (e->values[i].type == AKIN__MISSING && e->p->missing_fails &&
+            (n->op == AKIN_P_FIELD || n->op == AKIN_P_TIME))
+            return false;
+    }
+    return !e->status && truth(&e->values[end - 1]);
+}
+
 akin_status akin__predicate_eval(const akin_predicate *predicate, akin_span id,
                                  akin_span attributes, bool *pass)
 {
@@ -421,17 +510,8 @@ akin_status akin__predicate_eval(const akin_predicate *predicate, akin_span id,
     e.decoded = NULL;
     e.decoded_count = e.decoded_capacity = 0;
     e.status = AKIN_OK;
-    *pass = false;
 
-    uint32_t i;
-    for (i = 0; i < predicate->count && !e.status; i++) {
-        const akin_predicate_node *n = &predicate->nodes[i];
-        e.values[i] = node_value(&e, n);
-        if (e.values[i].type == AKIN__MISSING && predicate->missing_fails &&
-            (n->op == AKIN_P_FIELD || n->op == AKIN_P_TIME))
-            break;
-    }
-    if (i == predicate->count && !e.status) *pass = truth(&e.values[i - 1]);
+    *pass = holds(&e, 0, predicate->count);
     while (e.decoded_count)
         akin_free(e.decoded[--e.decoded_count]);
     akin_free(e.decoded);

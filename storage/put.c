@@ -234,6 +234,7 @@ static void merge_all(putting *p)
         p->set[i] = v->data &&
                     !(o->data && o->norm == norm &&
                       same_bytes(v->data, v->dim * 2u, o->data, o->dim * 2u));
+        if (p->exists && !v->data && p->op->drop & 1u << i) p->drop[i] = true;
         /* A drop counts as a change only if there is something to drop. */
         p->drop[i] = p->drop[i] && (o->data || p->reader.collection.present[1]);
     }

@@ -132,6 +132,10 @@ const char *const akin__schema[] = {
     " END;"
     "INSERT INTO dupe_queue SELECT num, collection FROM items"
     " WHERE content_hash IS NOT NULL;",
+
+    "CREATE TABLE aliases("
+    "  alias TEXT PRIMARY KEY, collection INTEGER NOT NULL"
+    "  REFERENCES collections(collection)) WITHOUT ROWID;",
 };
 const uint32_t akin__schema_steps = sizeof akin__schema / sizeof *akin__schema;
 

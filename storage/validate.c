@@ -101,3 +101,22 @@ akin_status akin__check_vector(const akin_vector *v, akin_error *err)
                          "expected a vector of length 1, got %.4f", length);
     return AKIN_OK;
 }
+
+akin_status akin__check_name(akin_span name, akin_error *err)
+{
+    const uint8_t *p = name.data;
+
+    if (!p || name.size < 1 || name.size > AKIN_MAX_NAME_BYTES)
+        return akin_fail(err, AKIN_INVALID,
+                         "name of %zu bytes, expected 1 to %d", name.size,
+                         AKIN_MAX_NAME_BYTES);
+    if (!akin__utf8_valid(name))
+        return akin_fail(err, AKIN_INVALID, "name is not UTF-8");
+    for (size_t i = 0; i < name.size; i++)
+        if (p[i] < 0x20 || p[i] == 0x7f || p[i] == '/')
+            return akin_fail(err, AKIN_INVALID,
+                             "name contains the byte 0x%02x; control "
+                             "characters and '/' are not allowed",
+                             p[i]);
+    return AKIN_OK;
+}

@@ -32,7 +32,13 @@ static void errors_name_the_column(void **state)
                {".a & .b", 4},
                {"[.a] == 1", 2},
                {"12abc == .a", 1},
-               {"time(.a", 8}};
+               {"time(.a", 8},
+               {"any(.a)", 7},
+               {"any(5, .a)", 5},
+               {"any(.a, )", 9},
+               {"any(.a, .b == 1", 16},
+               {"any .a", 5},
+               {".a not 5", 4}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         akin_error error = {0};
         char column[32];
@@ -58,6 +64,15 @@ static void errors_name_the_column(void **state)
     akin_free(huge);
     must(check("((((((((((((.a == 1))))))))))))", err));
     must(check("not not not .a", err));
+    must(check("any(.a, .b == 1 and any(.c, .d in [1, 2])) or .e", err));
+    must(check(".a not in ['x'] and not .b", err));
+    char any[AKIN_FILTER_BYTES] = "";
+    for (int i = 0; i < 20; i++)
+        strcat(any, "any(.a, ");
+    strcat(any, ".b");
+    for (int i = 0; i < 20; i++)
+        strcat(any, ")");
+    assert_int_equal(check(any, NULL), AKIN_INVALID);
 }
 
 /* One collection of few items; which ids pass. */

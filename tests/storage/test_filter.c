@@ -58,6 +58,119 @@ static bool passes(const builder *b, bool missing_fails, const char *json)
 
 /* ---- known cases --------------------------------------------------------- */
 
+/* any(.list, .a == 1 and .b == 2), the EACH at node 0. */
+static void build_each(builder *b)
+{
+    uint32_t each =
+        add(b, (akin_predicate_node){.op = AKIN_P_EACH, .text = text("list")});
+    uint32_t a = node(b, AKIN_P_EQ, field(b, "a"), number(b, 1));
+    uint32_t two = node(b, AKIN_P_EQ, field(b, "b"), number(b, 2));
+    node(b, AKIN_P_AND, a, two);
+    uint32_t any = node(b, AKIN_P_ANY, each, 0);
+    b->nodes[each].right = any - each;
+}
+
+static void test_each(void **state)
+{
+    (void)state;
+    const struct {
+        const char *json;
+        bool pass;
+    } cases[] = {
+        {"{\"list\":[{\"a\":1,\"b\":2}]}", true},
+        {"{\"list\":[{\"a\":1,\"b\":3},{\"a\":2,\"b\":2}]}", false},
+        {"{\"list\":[7,[],{},\"x\",{\"a\":9},{\"b\":2,\"a\":1}]}", true},
+        {"{\"list\":[[{\"a\":1,\"b\":2}]]}", false},
+        {"{\"list\":{\"a\":1,\"b\":2}}", false},
+        {"{\"list\":[],\"a\":1,\"b\":2}", false},
+        {"{\"a\":1,\"b\":2}", false},
+        {"{\"list\":[{\"a\":1,\"b\":2", true}, /* damaged: no crash */
+        {"{\"list\":[{\"a\":1,\"b\"", false},
+        {"{\"list\":[{", false},
+        {"{\"list\":[", false},
+    };
+    builder b = {.n = 0};
+    build_each(&b);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int strict = 0; strict < 2; strict++)
+            if (passes(&b, strict, cases[i].json) != cases[i].pass)
+                fail_msg("case %zu: %s", i, cases[i].json);
+    /* beside a field of the item, and as an operand of not */
+    uint32_t any = b.n - 1;
+    uint32_t no = node(&b, AKIN_P_NOT, any, 0);
+    node(&b, AKIN_P_AND, no, field(&b, "c"));
+    assert_true(passes(&b, false, "{\"c\":1}"));
+    assert_false(passes(&b, false, "{\"c\":1,\"list\":[{\"a\":1,\"b\":2}]}"));
+}
+
+static void refuse(builder b, uint32_t i, akin_predicate_node n)
+{
+    b.nodes[i] = n;
+    akin_predicate p = done(&b, false);
+    assert_int_equal(akin_predicate_check(&p, &error), AKIN_INVALID);
+}
+
+/* Nodes 0 EACH, 1..7 its predicate, 8 ANY, 9 a literal, 10 an operator. */
+static void test_each_is_checked(void **state)
+{
+    (void)state;
+    builder b = {.n = 0};
+    build_each(&b);
+    number(&b, 1);
+    node(&b, AKIN_P_EQ, 8, 9);
+    assert_true(passes(&b, false, "{\"list\":[{\"a\":1,\"b\":2}]}"));
+    akin_span list = text("list");
+    for (uint32_t right = 0; right < 20; right++)
+        if (right != 8)
+            refuse(b, 0,
+                   (akin_predicate_node){
+                       .op = AKIN_P_EACH, .text = list, .right = right});
+    refuse(b, 0,
+           (akin_predicate_node){
+               .op = AKIN_P_EACH, .text = list, .right = UINT32_MAX});
+    refuse(b, 0, (akin_predicate_node){.op = AKIN_P_EACH, .right = 8});
+    refuse(b, 0, (akin_predicate_node){.op = AKIN_P_NUMBER});
+    refuse(b, 8, (akin_predicate_node){.op = AKIN_P_ANY, .left = 1});
+    refuse(b, 8, (akin_predicate_node){.op = AKIN_P_ANY, .left = 8});
+    refuse(b, 8, (akin_predicate_node){.op = AKIN_P_NUMBER});
+    for (uint32_t inside = 1; inside < 8; inside++) {
+        refuse(
+            b, 10,
+            (akin_predicate_node){.op = AKIN_P_EQ, .left = inside, .right = 9});
+        refuse(
+            b, 10,
+            (akin_predicate_node){.op = AKIN_P_EQ, .left = 9, .right = inside});
+        refuse(b, 10, (akin_predicate_node){.op = AKIN_P_NOT, .left = inside});
+    }
+    refuse(b, 7, (akin_predicate_node){.op = AKIN_P_NOT, .left = 0});
+    builder deep = {.n = 0};
+    for (int i = 0; i <= AKIN_MAX_EACH; i++)
+        add(&deep, (akin_predicate_node){.op = AKIN_P_EACH, .text = list});
+    number(&deep, 1);
+    for (uint32_t i = AKIN_MAX_EACH + 1; i-- > 0;)
+        deep.nodes[i].right = node(&deep, AKIN_P_ANY, i, 0) - i;
+    akin_predicate p = done(&deep, false);
+    assert_int_equal(akin_predicate_check(&p, &error), AKIN_INVALID);
+}
+
+static void test_not_in(void **state)
+{
+    (void)state;
+    builder b = {.n = 0};
+    field(&b, "a");
+    uint32_t first = string(&b, "x");
+    string(&b, "y");
+    node(&b, AKIN_P_LIST, first, 2);
+    node(&b, AKIN_P_NOT_IN, 0, 3);
+    assert_true(passes(&b, true, "{\"a\":\"z\"}"));
+    assert_false(passes(&b, true, "{\"a\":\"x\"}"));
+    assert_false(passes(&b, true, "{\"a\":null}"));
+    assert_false(passes(&b, true, "{}"));
+    assert_false(passes(&b, false, "{}"));
+    assert_true(passes(&b, false, "{\"a\":[\"x\",\"z\"]}"));
+    assert_false(passes(&b, false, "{\"a\":[\"x\",\"y\"]}"));
+}
+
 static void test_comparisons(void **state)
 {
     (void)state;
@@ -740,6 +853,9 @@ int main(void)
         cmocka_unit_test(test_missing_attributes),
         cmocka_unit_test(test_lists_arithmetic_time),
         cmocka_unit_test(test_malformed_predicates),
+        cmocka_unit_test(test_each),
+        cmocka_unit_test(test_each_is_checked),
+        cmocka_unit_test(test_not_in),
         T(test_select_is_the_naive_truth),
         T(test_the_index_is_used),
         T(test_hostile_names_and_values),

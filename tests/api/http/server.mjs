@@ -11,32 +11,45 @@ export const root = join(here, '..', '..', '..');
 export const model = join(root, 'models', 'starter');
 const program = process.env.AKIN_PROGRAM ?? join(root, 'build', 'akin');
 
-// {url, data, stop(), log}; args: more of the command line.
+// {url, data, stop(), restart(), log}; args: more of the command line.
 export async function startServer(args = []) {
   const data = mkdtempSync(join(tmpdir(), 'akin-http-'));
   const withModel = existsSync(join(model, 'model.safetensors')) ? ['--model', model] : [];
-  const child = spawn(program, ['serve', '--port', '0', '--http-port', '0', ...withModel, ...args],
-    {env: {...process.env, AKIN_DATA: data}, stdio: ['ignore', 'pipe', 'pipe']});
-  const server = {data, child, log: ''};
-  child.stdout.on('data', (d) => { server.log += d; });
-  child.stderr.on('data', (d) => { server.log += d; });
-  server.stop = async () => {
+  const server = {data};
+  const end = async () => {
+    const {child} = server;
     if (child.exitCode === null) {
       child.kill('SIGTERM');
       await once(child, 'exit');
     }
-    rmSync(data, {recursive: true, force: true});
     return child.exitCode;
   };
-  for (let i = 0; i < 200; i++) {
-    if (child.exitCode !== null) throw new Error(`akin ended: ${server.log}`);
-    server.url = /http:\/\/[^/]+/.exec(server.log)?.[0];
-    try {
-      if (server.url && (await fetch(`${server.url}/readyz`)).ok) return server;
-    } catch { /* not yet */ }
-    await new Promise((r) => setTimeout(r, 50));
-  }
-  throw new Error(`akin did not become ready: ${server.log}`);
+  const begin = async () => {
+    const child = spawn(program, ['serve', '--port', '0', '--http-port', '0', ...withModel, ...args],
+      {env: {...process.env, AKIN_DATA: data}, stdio: ['ignore', 'pipe', 'pipe']});
+    Object.assign(server, {child, log: '', url: undefined});
+    child.stdout.on('data', (d) => { server.log += d; });
+    child.stderr.on('data', (d) => { server.log += d; });
+    for (let i = 0; i < 200; i++) {
+      if (child.exitCode !== null) throw new Error(`akin ended: ${server.log}`);
+      server.url = /http:\/\/[^/]+/.exec(server.log)?.[0];
+      try {
+        if (server.url && (await fetch(`${server.url}/readyz`)).ok) return server;
+      } catch { /* not yet */ }
+      await new Promise((r) => setTimeout(r, 50));
+    }
+    throw new Error(`akin did not become ready: ${server.log}`);
+  };
+  server.stop = async () => {
+    const code = await end();
+    rmSync(data, {recursive: true, force: true});
+    return code;
+  };
+  server.restart = async () => {
+    if ((await end()) !== 0) throw new Error(`akin failed: ${server.log}`);
+    return begin();
+  };
+  return begin();
 }
 
 // A request with a JSON body; {status, body, headers}.

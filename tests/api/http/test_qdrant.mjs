@@ -145,7 +145,13 @@ test('filters', async () => {
   assert.deepEqual(await key('city', {match: {any: ['Berlin', 'Mumbai']}}), ['Berlin', 'Mumbai']);
   assert.deepEqual(await key('tags', {match: {any: ['big']}}), ['Berlin']);
   assert.deepEqual(await key('city', {match: {except: ['Berlin', 'Mumbai', 'London']}}), ['Beijing', 'Moscow', 'New York']);
+  assert.deepEqual(await key('tags', {match: {except: ['old']}}), ['Berlin'], 'big is an element that is not old');
   assert.deepEqual(await key('city', {match: {text: 'New'}}), ['New York']);
+  assert.deepEqual(await key('city', {match: {phrase: 'New York'}}), ['New York']);
+  assert.deepEqual(await key('city', {match: {phrase: 'York New'}}), []);
+  assert.deepEqual(await key('city', {match: {text: 'York New'}}), ['New York']);
+  assert.deepEqual(await key('price', {is_empty: false}), ['Beijing', 'Berlin', 'London', 'Moscow', 'New York']);
+  assert.deepEqual(await key('nothing', {is_null: true}), ['Moscow']);
   assert.deepEqual(await key('flag', {match: {value: true}}), ['Beijing']);
   assert.deepEqual(await key('price', {range: {gte: 1.99, lt: 7}}), ['Berlin', 'London']);
   assert.deepEqual(await key('maker.city', {match: {value: 'Oslo'}}), ['New York']);
@@ -199,6 +205,125 @@ test('fields get an index, vectors are replaced alone', async () => {
   assert.deepEqual(point.vector, [0, 0, 0, 1]);
   await assert.rejects(client.updateVectors('cities', {points: [{id: 4711, vector: [0, 0, 0, 1]}]}), {status: 404});
   await client.updateVectors('cities', {points: [{id: 2, vector: cities[1].vector}]});
+});
+
+test('a field loses its index, and filters go on working', async () => {
+  assert.equal((await client.deletePayloadIndex('cities', 'price')).status, 'completed');
+  assert.equal((await client.deletePayloadIndex('cities', 'tags')).status, 'completed');
+  assert.equal((await client.deletePayloadIndex('cities', 'price')).status, 'completed', 'again: nothing to do');
+  assert.deepEqual(Object.keys((await client.getCollection('cities')).payload_schema).sort(), ['city', 'day']);
+  assert.deepEqual(await ids({must: [{key: 'price', range: {lt: 2}}]}), ['Beijing', 'Berlin']);
+  assert.deepEqual(await ids({must: [{key: 'tags', match: {value: 'big'}}]}), ['Berlin']);
+  await client.createPayloadIndex('cities', {field_name: 'price', field_schema: 'keyword'});
+  await client.deletePayloadIndex('cities', 'price');
+  await assert.rejects(client.deletePayloadIndex('nowhere', 'price'), {status: 404});
+});
+
+test('vectors are deleted alone, and put back', async () => {
+  const found = async () => (await client.query('cities', {query: probe, limit: 10})).points.map((p) => p.id);
+  assert.equal((await client.deleteVectors('cities', {points: [4], vector: ['']})).status, 'completed');
+  assert.ok(!(await found()).includes(4));
+  const [bare] = await client.retrieve('cities', {ids: [4], with_vector: true});
+  assert.deepEqual(bare.vector, {});
+  assert.deepEqual(bare.payload, cities[3].payload);
+  assert.equal((await client.count('cities')).count, 6);
+  await client.updateVectors('cities', {points: [{id: 4, vector: cities[3].vector}]});
+  assert.equal((await found())[0], 4);
+  await client.deleteVectors('cities', {filter: {must: [{key: 'city', match: {any: ['Berlin', 'London']}}]}, vector: ['image', 'caption']});
+  assert.deepEqual((await found()).filter((id) => id === 1 || id === 2), []);
+  await client.batchUpdate('cities', {operations: [
+    {update_vectors: {points: [{id: 1, vector: cities[0].vector}, {id: 2, vector: cities[1].vector}]}},
+    {delete_vectors: {points: [3], vector: ['']}},
+    {update_vectors: {points: [{id: 3, vector: cities[2].vector}]}}]});
+  assert.deepEqual(await found(), nearest.map((c) => c.id));
+  await assert.rejects(client.deleteVectors('cities', {points: [4], vector: ['fast']}), {status: 400});
+  await assert.rejects(client.deleteVectors('cities', {points: [4], vector: []}), {status: 400});
+  await assert.rejects(client.deleteVectors('cities', {vector: ['']}), {status: 400});
+});
+
+test('scroll in the order of a field', async () => {
+  const names = async (order_by, more = {}) => (await client.scroll('cities', {order_by, ...more})).points.map((p) => p.payload.city);
+  assert.deepEqual(await names('price'), ['Beijing', 'Berlin', 'London', 'Moscow', 'New York']);
+  assert.deepEqual(await names({key: 'price', direction: 'desc'}, {limit: 2}), ['New York', 'Moscow']);
+  assert.deepEqual(await names({key: 'price', start_from: 3}), ['London', 'Moscow', 'New York']);
+  assert.deepEqual(await names({key: 'price', direction: 'desc', start_from: 7}), ['Moscow', 'London', 'Berlin', 'Beijing']);
+  assert.deepEqual(await names({key: 'price'}, {filter: {must_not: [{has_id: [2]}]}, limit: 3}), ['Beijing', 'Berlin', 'Moscow']);
+  assert.deepEqual(await names({key: 'day', direction: 'desc'}), ['London', 'Berlin']);
+  assert.deepEqual(await names({key: 'day', start_from: '2024-05-15T00:00:00Z'}), ['London']);
+  assert.deepEqual(await names('nowhere'), []);
+  const page = await client.scroll('cities', {order_by: 'price', limit: 1});
+  assert.equal(page.next_page_offset, null);
+  assert.equal(page.points[0].order_value, 0.5);
+  const {points} = await client.query('cities', {query: {order_by: {key: 'price', direction: 'desc'}}, limit: 2, offset: 1, with_payload: true});
+  assert.deepEqual(points.map((p) => p.payload.city), ['Moscow', 'London']);
+  assert.deepEqual(points.map((p) => p.order_value), [7, 3.5]);
+  await assert.rejects(client.scroll('cities', {order_by: 'price', offset: 1}), {status: 400});
+  await assert.rejects(client.scroll('cities', {order_by: {key: 'price', direction: 'up'}}), {status: 400});
+  await assert.rejects(client.scroll('cities', {order_by: {key: 'price', start_from: 'soon'}}), {status: 400});
+  await assert.rejects(client.scroll('cities', {order_by: 7}), {status: 400});
+});
+
+test('nested filters hold on one element', async () => {
+  await client.createCollection('dinosaurs', {vectors: {size: 2, distance: 'Cosine'}});
+  const point = (id, dinosaur, diet) => ({id, vector: [1, id], payload: {dinosaur, diet}});
+  await client.upsert('dinosaurs', {points: [
+    point(1, 't-rex', [{food: 'leaves', likes: false}, {food: 'meat', likes: true, cuts: [{name: 'rib', g: 300}]}]),
+    point(2, 'diplodocus', [{food: 'leaves', likes: true}, {food: 'meat', likes: false, cuts: [{name: 'rib', g: 5}, {name: 'leg', g: 300}]}]),
+    point(3, 'stone', 'nothing'), {id: 4, vector: [1, 4]}, point(5, 'single', {food: 'meat', likes: true})]});
+  const found = async (filter) => (await client.scroll('dinosaurs', {filter})).points.map((p) => p.id);
+  const meat = {key: 'food', match: {value: 'meat'}}, likes = {key: 'likes', match: {value: true}};
+  assert.deepEqual(await found({must: [{nested: {key: 'diet', filter: {must: [meat, likes]}}}]}), [1]);
+  assert.deepEqual(await found({must: [{nested: {key: 'diet[]', filter: {must: [meat, likes]}}}]}), [1]);
+  assert.deepEqual(await found({must: [{key: 'diet[].food', match: {value: 'meat'}}, {key: 'diet[].likes', match: {value: true}}]}), [1, 2]);
+  assert.deepEqual(await found({must: [{nested: {key: 'diet', filter: {must: [meat], must_not: [likes]}}}]}), [2]);
+  assert.deepEqual(await found({must_not: [{nested: {key: 'diet', filter: {must: [meat]}}}]}), [3, 4, 5]);
+  assert.deepEqual(await found({must: [{nested: {key: 'diet', filter: {must: [{has_id: [2]}, meat]}}}]}), [2]);
+  const cut = {nested: {key: 'cuts', filter: {must: [{key: 'name', match: {value: 'rib'}}, {key: 'g', range: {gt: 100}}]}}};
+  assert.deepEqual(await found({must: [{nested: {key: 'diet', filter: {must: [cut]}}}]}), [1]);
+  assert.deepEqual(await found({must: [{key: 'diet[].cuts[].g', range: {lt: 10}}]}), [2]);
+  assert.deepEqual(await found({must: [{is_empty: {key: 'diet[].cuts'}}]}), [3, 4, 5]);
+  assert.deepEqual(await found({must: [{key: 'dinosaur', match: {text_any: 'rex stone'}}]}), [1, 3]);
+  for (const nested of [{}, {key: 'diet'}, {filter: {}}, {key: 7, filter: {must: [meat]}}, {key: '', filter: {must: [meat]}}, {key: 'diet', filter: 7}])
+    await assert.rejects(found({must: [{nested}]}), {status: 400}, JSON.stringify(nested));
+  await client.deleteCollection('dinosaurs');
+});
+
+test('aliases stand for collections, move in one step, and survive a restart', async () => {
+  const alias = async (...actions) => client.updateCollectionAliases({actions});
+  assert.equal(await alias({create_alias: {collection_name: 'cities', alias_name: 'towns'}}), true);
+  assert.deepEqual((await client.getAliases()).aliases, [{alias_name: 'towns', collection_name: 'cities'}]);
+  assert.deepEqual((await client.getCollectionAliases('cities')).aliases.length, 1);
+  assert.equal((await client.count('towns')).count, 6);
+  assert.equal((await client.query('towns', {query: probe, limit: 1})).points[0].id, 4);
+  assert.equal((await client.getCollection('towns')).points_count, 6);
+  assert.deepEqual((await client.getCollections()).collections.map((c) => c.name), ['cities']);
+  await client.upsert('towns', {points: [{id: 90, vector: [1, 0, 0, 0]}]});
+  await client.delete('cities', {points: [90]});
+  await client.createCollection('villages', {vectors: {size: 4, distance: 'Cosine'}});
+  await alias({delete_alias: {alias_name: 'towns'}}, {create_alias: {collection_name: 'villages', alias_name: 'towns'}});
+  assert.equal((await client.count('towns')).count, 0);
+  await alias({rename_alias: {old_alias_name: 'towns', new_alias_name: 'places'}});
+  await assert.rejects(client.count('towns'), {status: 404});
+  await assert.rejects(alias({create_alias: {collection_name: 'cities', alias_name: 'x'}}, {create_alias: {collection_name: 'none', alias_name: 'y'}}), {status: 404});
+  assert.deepEqual((await client.getAliases()).aliases, [{alias_name: 'places', collection_name: 'villages'}], 'all or nothing');
+  await assert.rejects(alias({create_alias: {collection_name: 'none', alias_name: 'y'}}), {status: 404});
+  await assert.rejects(alias({create_alias: {collection_name: 'cities', alias_name: 'villages'}}), {status: 409});
+  await assert.rejects(alias({rename_alias: {old_alias_name: 'none', new_alias_name: 'y'}}), {status: 404});
+  await assert.rejects(alias({rename_alias: {old_alias_name: 'places', new_alias_name: 'cities'}}), {status: 409});
+  for (const action of [{}, {create_alias: {}}, {create_alias: {collection_name: 'cities', alias_name: 'a/b'}}, {create_alias: 7},
+    {create_alias: {collection_name: 'cities', alias_name: ''}}, {create_alias: {collection_name: 'cities', alias_name: 7}}, {drop: {}}, 7])
+    await assert.rejects(alias(action), {status: 400}, JSON.stringify(action));
+  await assert.rejects(client.createCollection('places', {vectors: {size: 4, distance: 'Cosine'}}), {status: 400});
+  assert.equal(await client.deleteCollection('places'), false, 'an alias is not the collection');
+  assert.equal(await alias({delete_alias: {alias_name: 'nobody'}}), true);
+  await server.restart();
+  client = new QdrantClient({url: server.url});
+  assert.deepEqual((await client.getAliases()).aliases, [{alias_name: 'places', collection_name: 'villages'}]);
+  assert.equal((await client.count('places')).count, 0);
+  await client.deleteCollection('villages');
+  assert.deepEqual((await client.getAliases()).aliases, []);
+  await client.createCollection('places', {vectors: {size: 4, distance: 'Cosine'}});
+  await client.deleteCollection('places');
 });
 
 test('scroll pages through everything once', async () => {
