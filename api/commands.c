@@ -97,6 +97,10 @@ static const akin_command table[] = {
     {"AKIN.DISMISS", -4, WRITE | KEY, akin_cmd_dismiss, "akin",
      "these are no duplicates of each other; UNDO: they may be",
      "collection [UNDO] id id [id ...]"},
+    {"AKIN.MERGE", -4, WRITE | KEY, akin_cmd_merge, "akin",
+     "put what is known of copies (captions, tags, attributes) into the item "
+     "that is kept",
+     "collection [DRYRUN] keep id [id ...]"},
     {"AKIN.SAVE", 1, WRITE | SLOW, akin_cmd_save, "akin",
      "write indexes to disk now", ""},
     {"AKIN.CONFIG", -3, ADMIN, akin_cmd_config, "akin", "options",

@@ -160,3 +160,36 @@ akin_status akin_cmd_dismiss(akin_call *c, akin_error *err)
     if (!rc) akin_reply_simple(c->reply, "OK");
     return rc;
 }
+
+/* ---- AKIN.MERGE ------------------------------------------------------------------ */
+
+static void reply_state(akin_reply *r, const char *name, const char *caption,
+                        const char *attributes)
+{
+    akin_reply_text(r, name);
+    akin_reply_map(r, 2);
+    row_text(r, "caption", *caption ? caption : NULL);
+    row_text(r, "attributes", *attributes ? attributes : NULL);
+}
+
+akin_status akin_cmd_merge(akin_call *c, akin_error *err)
+{
+    char name[AKIN_NAME_BYTES + 1];
+    akin_merge merge = {0};
+    akin_status rc = akin_collection_name(c->argv[1], name, err);
+    akin_args args = akin_args_of(c, 2);
+    bool dry = args.n - args.at > 2 && akin_args_word(&args, "DRYRUN");
+
+    if (!rc)
+        rc = akin_engine_merge(c->service->engine, name, args.argv[args.at],
+                               args.argv + args.at + 1, args.n - args.at - 1,
+                               dry, &merge, err);
+    if (rc) return rc;
+    akin_reply_map(c->reply, 3);
+    row_int(c->reply, "changed", merge.changed);
+    reply_state(c->reply, "before", merge.caption_before,
+                merge.attributes_before);
+    reply_state(c->reply, "after", merge.caption, merge.attributes);
+    akin_merge_clear(&merge);
+    return AKIN_OK;
+}

@@ -655,6 +655,29 @@ AKIN_API akin_status akin_engine_dismiss(akin_engine *engine,
                                          const akin_span *ids, size_t n,
                                          bool undo, akin_error *err);
 
+/* What merging changes in the kept item: captions and attributes (JSON), ""
+ * where there are none. */
+typedef struct {
+    bool changed;
+    char *caption, *attributes;
+    char *caption_before, *attributes_before;
+} akin_merge;
+AKIN_API void akin_merge_clear(akin_merge *merge);
+
+/* Merges what is known of n items, copies of the item `keep`, into it. Its own
+ * caption stays, or the first copy's is taken; attributes that it lacks are
+ * taken, lists joined, objects merged; what differs is written down in its
+ * attribute `merged`. What describes only the copy's file (path, folder, width,
+ * height, format, bytes, modified) is left out. The copies stay as they are;
+ * putting caption_before and attributes_before again undoes it. dry_run: only
+ * says what would be. Fails with AKIN_NOT_FOUND, AKIN_INVALID (keep is among
+ * ids), AKIN_TOO_LARGE. */
+AKIN_API akin_status akin_engine_merge(akin_engine *engine,
+                                       const char *collection, akin_span keep,
+                                       const akin_span *ids, size_t n,
+                                       bool dry_run, akin_merge *out,
+                                       akin_error *err);
+
 /* ---- long work ---------------------------------------------------------------- */
 
 typedef struct {

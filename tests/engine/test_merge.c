@@ -1,0 +1,180 @@
+/* What is known of copies goes into the item that is kept: nothing is lost, and
+ * putting back what was undoes it. */
+#include "harness.h"
+
+typedef struct {
+    char *dir;
+    akin_engine *engine;
+} place;
+
+static int setup(void **state)
+{
+    place *p = test_calloc(1, sizeof *p);
+    p->dir = scratch_make();
+    p->engine = open_engine(p->dir, STARTER);
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    place *p = *state;
+    akin_engine_close(p->engine);
+    scratch_remove(p->dir);
+    akin_free(p->dir);
+    test_free(p);
+    return 0;
+}
+
+static void put(place *p, const char *id, const char *caption,
+                const char *attributes)
+{
+    uint8_t picture[PICTURE_BYTES];
+    akin_item_input item = {
+        .id = akin_span_of(id),
+        .picture = {picture, make_picture(7, picture, sizeof picture)}};
+    akin_put_options options = {.create = true, .replace = true};
+    akin_put_result result;
+    if (caption) item.caption = akin_span_of(caption);
+    if (attributes) item.attributes = akin_span_of(attributes);
+    must(akin_engine_put(p->engine, "c", &item, 1, &options, &result, err));
+    if (result.status) fail_msg("%s: %s", id, result.message);
+}
+
+static akin_merge merge(place *p, const char *keep, const char *a,
+                        const char *b, bool dry)
+{
+    const akin_span ids[] = {akin_span_of(a), akin_span_of(b ? b : "")};
+    akin_merge out;
+    must(akin_engine_merge(p->engine, "c", akin_span_of(keep), ids, b ? 2 : 1,
+                           dry, &out, err));
+    return out;
+}
+
+static void expect_item(place *p, const char *id, const char *caption,
+                        const char *attributes)
+{
+    akin_item_info item;
+    must(akin_engine_get(p->engine, "c", akin_span_of(id), &item, err));
+    assert_string_equal(item.caption ? item.caption : "", caption);
+    assert_string_equal(item.attributes ? item.attributes : "", attributes);
+    assert_int_equal(item.has_caption, *caption != 0);
+    akin_item_info_clear(&item);
+}
+
+static void test_rule(void **state)
+{
+    place *p = *state;
+    put(p, "keep", "a red hat",
+        "{\"tags\":[\"hat\",1],\"stars\":5,\"who\":{\"by\":\"ann\"},"
+        "\"width\":9,\"none\":null}");
+    put(p, "b", "a hat",
+        "{\"tags\":[\"red\",\"hat\"],\"stars\":3,\"place\":\"home\",\"who\":"
+        "{\"by\":\"bob\",\"with\":\"cat\"},\"width\":8,\"bytes\":5,\"none\":"
+        "0}");
+    put(p, "d", "a red hat", "{\"tags\":\"wool\",\"place\":\"away\"}");
+
+    static const char merged[] =
+        "{\"tags\":[\"hat\",1,\"red\",\"wool\"],\"stars\":5,\"who\":{\"by\":"
+        "\"ann\",\"with\":\"cat\"},\"width\":9,\"none\":0,\"place\":\"home\","
+        "\"merged\":[{\"id\":\"b\",\"attributes\":{\"stars\":3,\"who\":{\"by\":"
+        "\"bob\"}},\"caption\":\"a hat\"},{\"id\":\"d\",\"attributes\":"
+        "{\"place\":\"away\"}}]}";
+    akin_merge m = merge(p, "keep", "b", "d", true);
+    assert_true(m.changed);
+    assert_string_equal(m.attributes, merged);
+    akin_merge_clear(&m);
+    akin_item_info item;
+    must(akin_engine_get(p->engine, "c", akin_span_of("keep"), &item, err));
+    assert_null(strstr(item.attributes, "merged")); /* it was a dry run */
+    akin_item_info_clear(&item);
+
+    m = merge(p, "keep", "b", "d", false);
+    assert_true(m.changed);
+    assert_string_equal(m.caption, "a red hat");
+    expect_item(p, "keep", "a red hat", merged);
+
+    /* Again: nothing. Back: what was. */
+    akin_merge again = merge(p, "keep", "b", "d", false);
+    assert_false(again.changed);
+    akin_merge_clear(&again);
+    akin_item_input back = {.id = akin_span_of("keep"),
+                            .caption = akin_span_of(m.caption_before),
+                            .attributes = akin_span_of(m.attributes_before)};
+    akin_put_result result;
+    must(akin_engine_put(p->engine, "c", &back, 1, NULL, &result, err));
+    expect_item(p, "keep", "a red hat", m.attributes_before);
+    akin_merge_clear(&m);
+}
+
+static void test_little(void **state)
+{
+    place *p = *state;
+    put(p, "keep", NULL, NULL);
+    put(p, "b", NULL, NULL);
+    put(p, "d", "words", "{\"tags\":[\"x\"]}");
+    akin_merge m = merge(p, "keep", "b", NULL, false);
+    assert_false(m.changed);
+    akin_merge_clear(&m);
+    m = merge(p, "keep", "b", "d", false);
+    assert_true(m.changed);
+    expect_item(p, "keep", "words", "{\"tags\":[\"x\"]}");
+    akin_item_input back = {.id = akin_span_of("keep"),
+                            .caption = akin_span_of(m.caption_before),
+                            .attributes = akin_span_of(m.attributes_before)};
+    akin_put_result result;
+    must(akin_engine_put(p->engine, "c", &back, 1, NULL, &result, err));
+    expect_item(p, "keep", "", "");
+    akin_merge_clear(&m);
+
+    /* What was merged before is merged on. */
+    put(p, "keep", "one", NULL);
+    put(p, "b", "two", NULL);
+    m = merge(p, "keep", "b", NULL, false);
+    akin_merge_clear(&m);
+    m = merge(p, "d", "keep", NULL, false);
+    assert_string_equal(m.attributes,
+                        "{\"tags\":[\"x\"],\"merged\":[{\"id\":\"b\","
+                        "\"caption\":\"two\"},{\"id\":\"keep\",\"caption\":"
+                        "\"one\"}]}");
+    akin_merge_clear(&m);
+}
+
+static void test_refused(void **state)
+{
+    place *p = *state;
+    put(p, "keep", NULL, NULL);
+    put(p, "b", NULL, NULL);
+    akin_merge m;
+    akin_error err;
+    akin_span ids[] = {akin_span_of("b"), akin_span_of("keep")};
+    assert_int_equal(
+        akin_engine_merge(p->engine, "c", ids[1], ids, 2, false, &m, &err),
+        AKIN_INVALID);
+    ids[1] = akin_span_of("nobody");
+    assert_int_equal(akin_engine_merge(p->engine, "c", akin_span_of("keep"),
+                                       ids, 2, false, &m, &err),
+                     AKIN_NOT_FOUND);
+
+    char *text = test_malloc(AKIN_ATTRIBUTES_BYTES);
+    for (int i = 0; i < 2; i++) {
+        size_t n = AKIN_ATTRIBUTES_BYTES / 2 + 100;
+        int head = snprintf(text, n, "{\"%d\":\"", i);
+        memset(text + head, 'x', n - (size_t)head);
+        snprintf(text + n, 8, "\"}");
+        put(p, i ? "b" : "keep", NULL, text);
+    }
+    test_free(text);
+    assert_int_equal(akin_engine_merge(p->engine, "c", akin_span_of("keep"),
+                                       ids, 1, false, &m, &err),
+                     AKIN_TOO_LARGE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_rule, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_little, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused, setup, teardown)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
