@@ -277,6 +277,14 @@ static void texts_part(void *arg, size_t i)
 
 static akin_status run(job *j, akin_part *part, akin_error *err)
 {
+    const akin_encoder *e = j->encoder;
+
+    if (e->packs && j->n) {
+        akin_status rc =
+            akin__packs_need(e->packs, e->model, j->pixels == NULL, err);
+
+        if (rc) return rc;
+    }
     j->parts = j->n < j->encoder->threads ? j->n : j->encoder->threads;
     akin_pool_each(j->parts > 1 ? j->encoder->pool : NULL, j->parts, part, j);
     return j->failed ? akin_fail(err, AKIN_INTERNAL,

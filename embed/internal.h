@@ -224,12 +224,19 @@ void *akin__model_own(akin_model *model, size_t size, akin_error *err);
 void *akin__blocks_add(akin__blocks *blocks, size_t size, akin_error *err);
 void akin__blocks_free(akin__blocks *blocks);
 
+/* The user's folder for what can be computed again, ~/.cache/akin; it may not be
+ * there yet. Freed by the caller; NULL when there is none (or no memory, which is
+ * as good). */
+char *akin__cache_folder(void);
+
 #define AKIN__TEXT_LIMIT (1 << 20) /* bytes of one text */
 
 /* ---- fingerprint.c ------------------------------------------------------- */
 
+/* seconds: now, since 1970. */
 akin_status akin__fingerprint(const char *dir, const akin__tensors *tensors,
-                              uint8_t out[AKIN_SHA256_BYTES], akin_error *err);
+                              int64_t seconds, uint8_t out[AKIN_SHA256_BYTES],
+                              akin_error *err);
 
 /* ---- encoder.c ----------------------------------------------------------- */
 
@@ -238,7 +245,7 @@ akin_status akin__fingerprint(const char *dir, const akin__tensors *tensors,
 int akin__one_thread(void);
 void akin__threads_back(int before);
 
-/* ---- lowp.c: bfloat16 and int8 through oneDNN ----------------------------- */
+/* ---- lowp.c, packs.c: bfloat16 and int8 through oneDNN -------------------- */
 
 /* The weights of a model, quantised and laid out for oneDNN. */
 typedef struct akin__packs akin__packs;
@@ -250,6 +257,10 @@ bool akin__lowp_supported(akin_precision precision);
 akin_status akin__packs_get(const akin_model *model, akin_precision precision,
                             akin__packs **out, akin_error *err);
 void akin__packs_put(const akin_model *model, akin__packs *packs);
+/* Packs a tower's weights if that was not done: before each pass. Thread-safe.
+ * Fails with AKIN_BAD_DATA (a weight is not finite), AKIN_NOMEM. */
+akin_status akin__packs_need(akin__packs *packs, const akin_model *model,
+                             bool texts, akin_error *err);
 /* Bytes of scratch memory that one thread's calls need. */
 size_t akin__packs_scratch(const akin__packs *packs);
 /* As akin__linear_f32, then the activation. [from, to) must be all of l or, for

@@ -2,8 +2,10 @@
  */
 #include "internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 void *akin__blocks_add(akin__blocks *blocks, size_t size, akin_error *err)
@@ -34,6 +36,15 @@ void akin__blocks_free(akin__blocks *blocks)
 void *akin__model_own(akin_model *model, size_t size, akin_error *err)
 {
     return akin__blocks_add(&model->owned, size, err);
+}
+
+char *akin__cache_folder(void)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+    if (cache && *cache == '/') return akin_format("%s/akin", cache);
+    if (home && *home == '/') return akin_format("%s/.cache/akin", home);
+    return NULL;
 }
 
 /* *path: where the file is, owned by the caller; NULL when it is not there. */
@@ -194,8 +205,8 @@ akin_status akin_model_open(const char *dir, akin_model **out, akin_error *err)
     }
     rc = open_tokenizer(model, dir, err);
     if (rc) goto failed;
-    rc = akin__fingerprint(dir, model->tensors, model->info.fingerprint_bytes,
-                           err);
+    rc = akin__fingerprint(dir, model->tensors, (int64_t)time(NULL),
+                           model->info.fingerprint_bytes, err);
     if (rc) goto failed;
     set_info(model, dir);
     *out = model;

@@ -163,16 +163,6 @@ done:
 
 /* ---- what was measured before ----------------------------------------------- */
 
-/* NULL when there is no cache folder (or no memory, which is as good). */
-static char *cache_folder(void)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-    if (cache && *cache == '/') return akin_format("%s/akin", cache);
-    if (home && *home == '/') return akin_format("%s/.cache/akin", home);
-    return NULL;
-}
-
 static char *cache_path(const akin_model *model, const char *folder)
 {
     return folder ? akin_format("%s/precision-%.32s", folder,
@@ -221,7 +211,7 @@ static void write_cache(const char *folder, const char *path, const char *text,
 
 akin_status akin__encoder_measure(akin_encoder *e, akin_error *err)
 {
-    char *folder = cache_folder(), *path = cache_path(e->model, folder);
+    char *folder = akin__cache_folder(), *path = cache_path(e->model, folder);
     char *text = NULL;
     akin_status rc = AKIN_OK;
 

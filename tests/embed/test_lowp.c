@@ -232,6 +232,50 @@ static akin_encoder *open_with(const akin_model *model,
     return encoder;
 }
 
+/* A text of any length comes out alone as it does among others, though products
+ * of each number of rows are other ones. */
+static void every_length(void **state)
+{
+    akin_model *model =
+        reference_model(REFERENCE_SMALL "/models/tiny-quickgelu");
+    const akin_model_info *info = akin_model_get_info(model);
+    size_t n = info->context, dim = info->dim;
+    int32_t *ids = akin_calloc(n * n, sizeof *ids);
+    uint32_t *counts = akin_calloc(n, sizeof *counts);
+    float *together = akin_calloc(n * dim, sizeof *together);
+    float *alone = akin_calloc(dim, sizeof *alone);
+    akin_error err;
+
+    (void)state;
+    for (size_t i = 0; i < n; i++) { /* BOS, arbitrary ones, EOS */
+        counts[i] = (uint32_t)i + 1;
+        for (size_t k = 0; k < i; k++)
+            ids[i * n + k] = k ? (int32_t)((i * 31 + k * 17) % 1500) : 1512;
+        ids[i * n + i] = 1513;
+    }
+    for (int p = AKIN_PRECISION_F32; p <= AKIN_PRECISION_INT8; p++) {
+        akin_encoder *e;
+
+        if (!akin__lowp_supported((akin_precision)p)) continue;
+        e = open_with(model, (akin_precision)p);
+        assert_int_equal(akin_encoder_ids(e, ids, n, counts, n, together, &err),
+                         0);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(
+                akin_encoder_ids(e, ids + i * n, n, counts + i, 1, alone, &err),
+                0);
+            for (size_t k = 0; k < dim; k++)
+                assert_true(fabsf(alone[k] - together[i * dim + k]) < 1e-5f);
+        }
+        akin_encoder_close(e);
+    }
+    akin_free(ids);
+    akin_free(counts);
+    akin_free(together);
+    akin_free(alone);
+    akin_model_close(model);
+}
+
 /* AUTO takes nothing below the bound; the fingerprint is the model's exactly
  * where the bound holds; the second open reads what the first measured. */
 static void choosing(void **state)
@@ -316,7 +360,7 @@ int main(void)
         cmocka_unit_test(quantizing),    cmocka_unit_test(quantizing_weights),
         cmocka_unit_test(to_bf16),       cmocka_unit_test(finishing),
         cmocka_unit_test(embeddings),    cmocka_unit_test(choosing),
-        cmocka_unit_test(damaged_cache),
+        cmocka_unit_test(damaged_cache), cmocka_unit_test(every_length),
     };
 
     printf("seed %u\n", SEED);
