@@ -5,19 +5,14 @@
  * latencies, build seconds, bytes a vector. Queries go one a call. Run it on an idle machine. */
 #include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "akin_index.h"
-#include "ann_data.h"
-#include "ann_rivals.h"
+#include "ann.h"
 #include "internal.h" /* where the generation's file lies */
-
-#define K 10
 
 static const char usage[] =
     "usage: bench_ann [option value]...\n"
@@ -29,42 +24,17 @@ static const char usage[] =
     "  --vectors FILE   items from .fvecs or .npy; queries are held out of "
     "them\n"
     "  --text FILE      text queries from a file\n"
-    "  --dir DIR        where the generation goes, a new folder in /tmp\n"
+    "  --dir DIR        where the generation goes, and is found again by a "
+    "later run\n"
+    "                   with the same data; a new folder in /tmp\n"
     "  --threads T      most threads, 2\n"
-    "  --hnsw 0|1       compare with hnswlib: 1 up to 300000 items\n"
-    "  --flat 0|1       compare with FAISS exact: 1 up to 300000 items\n";
-
-typedef struct {
-    size_t n, queries;
-    uint32_t dim, clusters, threads;
-    uint64_t seed;
-    const char *vectors, *text, *dir;
-    int hnsw, flat; /* -1: by n */
-} settings;
-
-/* Queries with their exact answers. */
-typedef struct {
-    const char *name;
-    akin_query_kind kind;
-    size_t n;
-    float *floats;  /* (n, dim) */
-    int64_t *truth; /* (n, K) rows; label - 1 */
-} query_set;
-
-typedef struct {
-    settings o;
-    ann_vectors items;
-    query_set sets[2];
-    size_t n_sets;
-    akin_index *index;
-    double build_s;
-    char dataset[40];
-} bench;
+    "  --parts P,P...   targets, wide, lists, filters, flat, hnsw, opq, open, "
+    "writes;\n"
+    "                   none: only build. Default: all but opq, and without "
+    "flat and\n"
+    "                   hnsw beyond 300000 items\n";
 
 /* ---- running ----------------------------------------------------------------- */
-
-/* The K best rows of one query into rows (-1: none); returns nothing else. */
-typedef void searcher(const void *arg, const float *query, int64_t *rows);
 
 typedef struct {
     searcher *search;
@@ -123,12 +93,9 @@ static void print_head(void)
            "q/cpu_s", "p50_us", "p95_us", "p99_us", "build_s", "bytes/v");
 }
 
-/* Runs all queries on `threads` threads after a few to warm up; one row.
- * Returns queries per CPU-second, which a busy machine disturbs least. */
-static double run(const bench *b, const char *index, const char *setting,
-                  const query_set *set, const int64_t *truth, size_t threads,
-                  searcher *search, const void *arg, double build_s,
-                  double bytes)
+double run(const bench *b, const char *index, const char *setting,
+           const query_set *set, const int64_t *truth, size_t threads,
+           searcher *search, const void *arg, double build_s, double bytes)
 {
     int64_t *rows = calloc(set->n * K, sizeof *rows);
     uint64_t *latency = calloc(set->n, sizeof *latency), start;
@@ -164,12 +131,7 @@ static double run(const bench *b, const char *index, const char *setting,
 
 /* ---- searchers ------------------------------------------------------------------ */
 
-typedef struct {
-    const akin_index *index;
-    akin_search_params params;
-} akin_arg;
-
-static void search_akin(const void *arg, const float *query, int64_t *rows)
+void search_akin(const void *arg, const float *query, int64_t *rows)
 {
     const akin_arg *a = arg;
     akin_hit hits[K];
@@ -184,12 +146,7 @@ static void search_akin(const void *arg, const float *query, int64_t *rows)
         rows[i] = i < n ? (int64_t)hits[i].label - 1 : -1;
 }
 
-typedef struct {
-    const rival *rival;
-    int candidates;
-} rival_arg;
-
-static void search_rival(const void *arg, const float *query, int64_t *rows)
+void search_rival(const void *arg, const float *query, int64_t *rows)
 {
     const rival_arg *a = arg;
     int64_t all[4000];
@@ -199,7 +156,7 @@ static void search_rival(const void *arg, const float *query, int64_t *rows)
 
 /* ---- parts ------------------------------------------------------------------------ */
 
-static void die(const akin_error *err)
+void die(const akin_error *err)
 {
     fprintf(stderr, "bench_ann: %s\n", err->message);
     exit(1);
@@ -261,17 +218,13 @@ static bool show(void *user, const char *phase, uint64_t done, uint64_t total)
     return true;
 }
 
-static void make_index(bench *b)
+static void fill_index(bench *b)
 {
-    akin_index_options options = {
-        .dim = b->items.dim, .dir = b->o.dir, .build_threads = b->o.threads};
     akin_build_params params = {.progress = show};
     akin_build_report report;
-    akin_error err;
-    uint64_t labels[1000], covered, start = akin_mono_ns();
-    akin_index_stats stats;
+    uint64_t labels[1000], start = akin_mono_ns();
     size_t width = b->items.dim;
-    if (akin_index_open(&options, &b->index, &covered, &err)) die(&err);
+    akin_error err;
     for (size_t i = 0; i < b->items.n; i += 1000) {
         size_t some = b->items.n - i < 1000 ? b->items.n - i : 1000;
         for (size_t j = 0; j < some; j++)
@@ -288,25 +241,49 @@ static void make_index(bench *b)
     }
     if (akin_index_build(b->index, 1, &params, &report, &err)) die(&err);
     b->build_s = report.seconds;
-    akin_index_get_stats(b->index, &stats);
-    printf("# %s\n# built in %.1f s: train %.1f, add %.1f, measure %.1f; "
-           "%.1f MB in memory, %.1f MB mapped\n",
+    printf("# %s\n# built in %.1f s: train %.1f, add %.1f, measure %.1f\n",
            report.why, report.seconds, report.train_seconds, report.add_seconds,
-           report.measure_seconds, (double)stats.bytes_memory * 1e-6,
-           (double)stats.bytes_mapped * 1e-6);
-    for (akin_query_kind kind = 0; kind < 2; kind++) {
-        akin_curve curve;
-        akin_index_curve(b->index, kind, &curve);
-        for (uint32_t i = 0; i < curve.n_points; i++)
-            printf("# curve %s: nprobe %u, %u candidates: recall %.4f +- %.4f, "
-                   "%.0f QPS\n",
-                   kind ? "text" : "item", curve.points[i].nprobe,
-                   curve.points[i].candidates, (double)curve.points[i].recall,
-                   (double)curve.points[i].error, (double)curve.points[i].qps);
-    }
+           report.measure_seconds);
 }
 
-static double bytes_of(const bench *b)
+static void print_curves(const bench *b)
+{
+    static const char *const names[AKIN__CURVES] = {
+        "item",         "text",          "item, 1/8 pass", "item, 1/64 pass",
+        "item, k = 30", "item, k = 100", "text, k = 30",   "text, k = 100"};
+    akin__view view = akin__view_get(b->index);
+    for (int i = 0; i < AKIN__CURVES && view.curves; i++)
+        for (uint32_t j = 0; j < view.curves->by[i].n_points; j++) {
+            const akin_curve_point *p = &view.curves->by[i].points[j];
+            printf("# curve %s: nprobe %u, %u candidates: recall %.4f +- %.4f, "
+                   "%.0f QPS\n",
+                   names[i], p->nprobe, p->candidates, (double)p->recall,
+                   (double)p->error, (double)p->qps);
+        }
+    akin__view_drop(&view);
+}
+
+static void make_index(bench *b)
+{
+    akin_index_options options = {
+        .dim = b->items.dim, .dir = b->o.dir, .build_threads = b->o.threads};
+    akin_index_stats stats;
+    uint64_t covered;
+    akin_error err;
+    if (akin_index_open(&options, &b->index, &covered, &err)) die(&err);
+    akin_index_get_stats(b->index, &stats);
+    b->build_s = stats.trained_seconds;
+    if (stats.rows != b->items.n) fill_index(b);
+    akin_index_get_stats(b->index, &stats);
+    printf("# IVF%u,PQ%u, trained and added in %.1f s; %.1f MB in memory, %.1f "
+           "MB mapped\n",
+           stats.nlist, stats.m, stats.trained_seconds,
+           (double)stats.bytes_memory * 1e-6,
+           (double)stats.bytes_mapped * 1e-6);
+    print_curves(b);
+}
+
+double bytes_of(const bench *b)
 {
     akin_index_stats s;
     akin_index_get_stats(b->index, &s);
@@ -417,84 +394,6 @@ static void bench_hnsw(const bench *b)
     rival_free(hnsw);
 }
 
-static void bench_filters(const bench *b)
-{
-    static const double shares[] = {0.5, 0.1, 0.01, 0.001, 0.0001};
-    query_set set = b->sets[0];
-    int64_t *truth = calloc(set.n * K, sizeof *truth);
-    if (set.n > 300) set.n = 300;
-    for (size_t s = 0; s < 5; s++) {
-        akin_arg arg = {b->index, AKIN_SEARCH_DEFAULTS};
-        akin_selector selector;
-        uint64_t step = (uint64_t)(1 / shares[s]), seed = 77;
-        size_t full = 0, want;
-        char setting[40];
-        akin_error err;
-        if (akin_selector_init(&selector, b->items.n, &err)) die(&err);
-        for (uint64_t label = 1; label <= b->items.n; label++)
-            if (akin__random(&seed) % step == 0 &&
-                akin_selector_set(&selector, label, &err))
-                die(&err);
-        arg.params.selector = &selector;
-        arg.params.exact = true;
-        for (size_t q = 0; q < set.n; q++)
-            search_akin(&arg, set.floats + q * b->items.dim, truth + q * K);
-        arg.params.exact = false;
-        want = selector.count < K ? (size_t)selector.count : K;
-        for (size_t q = 0; q < set.n; q++) {
-            int64_t rows[K];
-            size_t got = 0;
-            search_akin(&arg, set.floats + q * b->items.dim, rows);
-            for (size_t i = 0; i < K; i++)
-                got += rows[i] >= 0;
-            full += got == want;
-        }
-        snprintf(setting, sizeof setting, "filter %g%%, %llu pass",
-                 100 * shares[s], (unsigned long long)selector.count);
-        run(b, "akin", setting, &set, truth, 1, search_akin, &arg, b->build_s,
-            bytes_of(b));
-        printf("# k of k results in %zu of %zu queries\n", full, set.n);
-        akin_selector_clear(&selector);
-    }
-    free(truth);
-}
-
-typedef struct {
-    const bench *b;
-    atomic_bool stop;
-    unsigned writes;
-} write_load;
-
-static void *write_200(void *arg)
-{
-    write_load *w = arg;
-    const bench *b = w->b;
-    uint64_t seed = 3;
-    akin_error err;
-    while (!atomic_load(&w->stop)) {
-        uint64_t label = 1 + akin__random(&seed) % b->items.n;
-        if (akin_index_put(b->index, label,
-                           b->items.rows + (label - 1) * b->items.dim, &err))
-            die(&err);
-        w->writes++;
-        usleep(5000);
-    }
-    return NULL;
-}
-
-static void bench_writes(const bench *b)
-{
-    akin_arg arg = {b->index, AKIN_SEARCH_DEFAULTS};
-    write_load load = {.b = b};
-    pthread_t id;
-    if (pthread_create(&id, NULL, write_200, &load)) exit(1);
-    for (int i = 0; i < 3; i++)
-        run(b, "akin", "with 200 writes/s", &b->sets[0], b->sets[0].truth, 1,
-            search_akin, &arg, b->build_s, bytes_of(b));
-    atomic_store(&load.stop, true);
-    pthread_join(id, NULL);
-}
-
 /* Closes, opens, and answers once. */
 static void bench_open(bench *b)
 {
@@ -538,16 +437,25 @@ static bool parse(settings *o, int argc, char **argv)
             o->dir = value;
         else if (strcmp(name, "--threads") == 0)
             o->threads = (uint32_t)number;
-        else if (strcmp(name, "--hnsw") == 0)
-            o->hnsw = (int)number;
-        else if (strcmp(name, "--flat") == 0)
-            o->flat = (int)number;
+        else if (strcmp(name, "--parts") == 0)
+            o->parts = value;
         else
             return false;
     }
     return argc % 2 == 1 && o->n > 0 && o->dim > 0 && o->dim <= 8192 &&
            o->clusters > 0 && o->queries > 0 && o->threads >= 1 &&
            o->threads <= 64;
+}
+
+static bool wanted(const bench *b, const char *part)
+{
+    size_t n = strlen(part);
+    for (const char *p = b->o.parts; *p;) {
+        size_t size = strcspn(p, ",");
+        if (size == n && strncmp(p, part, n) == 0) return true;
+        p += size + (p[size] == ',');
+    }
+    return false;
 }
 
 int main(int argc, char **argv)
@@ -557,9 +465,7 @@ int main(int argc, char **argv)
                      .dim = 512,
                      .clusters = 2000,
                      .threads = 2,
-                     .seed = 1,
-                     .hnsw = -1,
-                     .flat = -1}};
+                     .seed = 1}};
     char dir[] = "/tmp/bench-ann-XXXXXX", command[64];
     if (!parse(&b.o, argc, argv)) {
         fputs(usage, stderr);
@@ -571,14 +477,20 @@ int main(int argc, char **argv)
     if (own_dir && !(b.o.dir = mkdtemp(dir))) return 1;
     make_data(&b);
     make_index(&b);
+    if (!b.o.parts)
+        b.o.parts = b.items.n <= 300000
+                        ? "targets,wide,lists,filters,flat,hnsw,open,writes"
+                        : "targets,wide,lists,filters,open,writes";
     print_head();
-    bench_targets(&b);
-    bench_same_lists(&b);
-    bench_filters(&b);
-    if (b.o.flat > 0 || (b.o.flat < 0 && b.items.n <= 300000)) bench_flat(&b);
-    if (b.o.hnsw > 0 || (b.o.hnsw < 0 && b.items.n <= 300000)) bench_hnsw(&b);
-    bench_open(&b);
-    bench_writes(&b);
+    if (wanted(&b, "targets")) bench_targets(&b);
+    if (wanted(&b, "wide")) bench_wide(&b);
+    if (wanted(&b, "lists")) bench_same_lists(&b);
+    if (wanted(&b, "filters")) bench_filters(&b);
+    if (wanted(&b, "flat")) bench_flat(&b);
+    if (wanted(&b, "hnsw")) bench_hnsw(&b);
+    if (wanted(&b, "opq")) bench_opq(&b);
+    if (wanted(&b, "open")) bench_open(&b);
+    if (wanted(&b, "writes")) bench_writes(&b);
     akin_index_close(b.index);
     for (size_t s = 0; s < b.n_sets; s++) {
         free(b.sets[s].floats);

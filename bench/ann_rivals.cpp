@@ -8,7 +8,10 @@
 
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIVFPQ.h>
+#include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
+#include <faiss/VectorTransform.h>
+#include <faiss/index_factory.h>
 #include <faiss/index_io.h>
 #include <omp.h>
 #ifdef HAVE_HNSWLIB
@@ -41,7 +44,10 @@ struct faiss_rival : rival {
     }
     void set(int setting) override
     {
-        if (auto *ivf = dynamic_cast<faiss::IndexIVF *>(index.get()))
+        faiss::Index *inner = index.get();
+        if (auto *turned = dynamic_cast<faiss::IndexPreTransform *>(inner))
+            inner = turned->index;
+        if (auto *ivf = dynamic_cast<faiss::IndexIVF *>(inner))
             ivf->nprobe = (size_t)setting;
     }
 };
@@ -172,6 +178,48 @@ rival *faiss_refine(const uint16_t *rows16, size_t n, size_t dim)
     refine->train((int64_t)std::min(n, nlist * 50), x.data());
     refine->add((int64_t)n, x.data());
     r->bytes = n * (dim / 8 + 8 + dim * sizeof(float));
+    return r.release();
+}
+
+rival *faiss_factory(const uint16_t *rows16, size_t n, size_t dim,
+                     const char *factory, double *train_s, double *add_s)
+{
+    std::unique_ptr<faiss_rival> r(new faiss_rival);
+    omp_set_num_threads(2);
+    try {
+        r->index.reset(faiss::index_factory((int)dim, factory,
+                                            faiss::METRIC_INNER_PRODUCT));
+        auto *turned = dynamic_cast<faiss::IndexPreTransform *>(r->index.get());
+        auto *ivf = dynamic_cast<faiss::IndexIVFPQ *>(turned ? turned->index
+                                                             : r->index.get());
+        if (!ivf) return nullptr;
+        ivf->cp.niter = 10;
+        ivf->pq.cp.niter = 10;
+        ivf->pq.cp.max_points_per_centroid = 64;
+        // a sample in random order, as the quantizers take its beginning
+        size_t some = std::min(n, std::max(ivf->nlist * 50, (size_t)16384));
+        std::vector<float> x(std::max(some, (size_t)10000) * dim);
+        uint64_t seed = 5;
+        for (size_t i = 0; i < some; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            akin_float_from_half(x.data() + i * dim,
+                                 rows16 + (seed >> 33) % n * dim, dim);
+        }
+        uint64_t start = akin_mono_ns();
+        r->index->train((int64_t)some, x.data());
+        *train_s = (double)(akin_mono_ns() - start) * 1e-9;
+        start = akin_mono_ns();
+        for (size_t first = 0; first < n; first += 10000) {
+            size_t part = std::min((size_t)10000, n - first);
+            akin_float_from_half(x.data(), rows16 + first * dim, part * dim);
+            r->index->add((int64_t)part, x.data());
+        }
+        *add_s = (double)(akin_mono_ns() - start) * 1e-9;
+        r->bytes = n * (ivf->code_size + 8) + ivf->nlist * dim * sizeof(float);
+    } catch (const std::exception &e) {
+        fprintf(stderr, "faiss: %s\n", e.what());
+        return nullptr;
+    }
     return r.release();
 }
 

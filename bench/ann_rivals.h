@@ -33,6 +33,11 @@ rival *faiss_read(const char *path, uint64_t at);
  * dim / 8 bytes, nprobe 16, and the best 20 x k rescored from float32
  * (IndexRefineFlat). */
 rival *faiss_refine(const uint16_t *rows16, size_t n, size_t dim);
+/* Any factory string, inner product, trained on 50 rows a list (with PQ's
+ * annealing off and its rounds at 10, as akin trains), rows added. rival_set
+ * sets its nprobe. NULL on failure. */
+rival *faiss_factory(const uint16_t *rows16, size_t n, size_t dim,
+                     const char *factory, double *train_s, double *add_s);
 /* NULL where hnswlib was not there when this was compiled. */
 rival *hnsw_build(const uint16_t *rows16, size_t n, size_t dim, int m, int ef);
 

@@ -180,7 +180,8 @@ typedef struct {
     bool retrain;          /* train again even where merging would do */
     uint32_t nlist;        /* inverted lists; 0: about 4 sqrt(n) */
     uint32_t m;            /* PQ bytes a vector; 0: by dim */
-    uint64_t memory_bytes; /* most that training may take; 0: 1 GiB */
+    uint64_t memory_bytes; /* most that the training sample may take, which
+                              bounds nlist; 0: 1 GiB */
     uint64_t seed;
     const float *text_queries; /* (n_text, dim) sample of text queries, for
                                   their own recall curve; NULL: none */
@@ -188,6 +189,23 @@ typedef struct {
     akin_build_progress *progress; /* NULL: none */
     void *user;
 } akin_build_params;
+
+/* What a build would choose for what is in the index now. */
+typedef struct {
+    bool trained;  /* false: searched exactly, nlist, m and sample are 0 */
+    uint64_t rows; /* live items */
+    uint32_t dim, nlist, m;
+    uint64_t sample;       /* vectors trained on */
+    uint64_t memory_bytes; /* anonymous, while it is searched */
+    uint64_t build_bytes;  /* more while it is built, at most */
+    uint64_t disk_bytes;   /* of its file, mapped */
+    double seconds;        /* to build, roughly, on an idle machine */
+    char why[160];
+} akin_index_choice;
+
+/* params: memory_bytes, nlist and m count; NULL: defaults. */
+void akin_index_choose(const akin_index *index, const akin_build_params *params,
+                       akin_index_choice *out);
 
 /* One measured point of a recall curve, with k = 10. */
 typedef struct {
@@ -198,7 +216,7 @@ typedef struct {
     float qps;           /* queries a second of one thread, one a call */
 } akin_curve_point;
 
-#define AKIN_CURVE_POINTS 48
+#define AKIN_CURVE_POINTS 40
 
 typedef struct {
     uint32_t n_points; /* 0: not measured; ascending in cost */
@@ -252,14 +270,15 @@ typedef enum {
 
 typedef struct {
     akin_index_kind kind;
-    uint64_t live;        /* items */
-    uint64_t rows;        /* rows of the generation */
-    uint64_t tombstones;  /* of them removed or replaced */
-    uint64_t delta;       /* live items newer than the generation */
-    uint64_t delta_rows;  /* rows of the delta, dead ones too */
-    uint64_t generation;  /* number, 0: none */
-    uint64_t covered_seq; /* 0: none */
-    uint64_t trained_on;  /* rows there were at the last training */
+    uint64_t live;          /* items */
+    uint64_t rows;          /* rows of the generation */
+    uint64_t tombstones;    /* of them removed or replaced */
+    uint64_t delta;         /* live items newer than the generation */
+    uint64_t delta_rows;    /* rows of the delta, dead ones too */
+    uint64_t generation;    /* number, 0: none */
+    uint64_t covered_seq;   /* 0: none */
+    uint64_t trained_on;    /* rows there were at the last training */
+    double trained_seconds; /* how long that and adding them took */
     uint32_t dim, nlist, m;
     uint32_t nprobe, candidates; /* chosen for the index's own recall, k = 10 */
     float recall;                /* measured there; NaN: exact or unknown */

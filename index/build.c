@@ -14,9 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ADD_ROWS          8192 /* a batch for FAISS */
-#define POINTS_A_CENTROID 50   /* training sample; 20 loses a point of recall */
-#define FEWEST_A_CENTROID 39
+#define ADD_ROWS 8192 /* a batch for FAISS */
 
 typedef struct {
     uint64_t label;
@@ -228,29 +226,18 @@ static void float_row(const build *b, int64_t row, float *out)
 
 /* ---- lists ---------------------------------------------------------------------------- */
 
-static void choose_lists(build *b)
-{
-    akin__head *head = &b->head;
-    double n = (double)head->rows;
-    uint64_t nlist = b->params->nlist;
-    head->ivf_dim = akin__ivf_dim(head->dim);
-    if (!nlist) nlist = (uint64_t)(4 * sqrt(n));
-    if (nlist > head->rows / FEWEST_A_CENTROID)
-        nlist = head->rows / FEWEST_A_CENTROID;
-    head->nlist = nlist < 1 ? 1 : (uint32_t)nlist;
-    head->m = akin__ivf_m(head->dim);
-    if (b->params->m && head->ivf_dim % b->params->m == 0)
-        head->m = b->params->m;
-}
-
 static akin_status train(build *b, akin_error *err)
 {
-    const akin__head *head = &b->head;
+    akin__head *head = &b->head;
     uint64_t start = akin_mono_ns(), seed = b->params->seed;
-    uint64_t memory =
-        b->params->memory_bytes ? b->params->memory_bytes : (uint64_t)1 << 30;
-    uint64_t n = (uint64_t)head->nlist * POINTS_A_CENTROID, left = head->rows;
-    uint64_t most = memory / (head->ivf_dim * sizeof(float));
+    uint64_t n, left = head->rows;
+    akin_index_choice choice;
+    akin__choose(head->rows, head->dim, b->params, b->index->build_threads,
+                 &choice);
+    head->ivf_dim = akin__ivf_dim(head->dim);
+    head->nlist = choice.nlist;
+    head->m = choice.m;
+    n = choice.sample;
     akin__ivf_train how = {.dim = head->dim,
                            .nlist = head->nlist,
                            .m = head->m,
@@ -262,13 +249,10 @@ static akin_status train(build *b, akin_error *err)
     float *sample;
     int64_t *rows;
     akin_status rc;
-    if (n < 256 * 64) n = 256 * 64; /* what the product quantizer wants */
-    if (n > most) n = most;
-    if (n > head->rows) n = head->rows;
     if (n < head->nlist || n < 256)
         return akin_fail(err, AKIN_NOMEM,
-                         "%llu bytes are too few to train %u lists",
-                         (unsigned long long)memory, head->nlist);
+                         "too little memory is allowed to train %u lists",
+                         head->nlist);
     sample = akin_calloc((size_t)n * head->ivf_dim, sizeof *sample);
     rows = akin_calloc((size_t)n, sizeof *rows);
     if (!sample || !rows) {
@@ -307,6 +291,7 @@ static akin_status copy_lists(build *b, akin_error *err)
     b->head.trained_on = old->trained_on;
     b->head.drifted = old->drifted;
     b->head.fit = old->fit;
+    b->head.trained_s = old->trained_s;
     return akin__ivf_copy(b->view.gen->ivf, b->row_map, &b->ivf, err);
 }
 
@@ -343,6 +328,9 @@ static akin_status add_rows(build *b, akin_error *err)
     else if (1 - fit > 1.33 * (1 - (double)b->head.fit))
         b->head.drifted += n;
     b->report->add_seconds = seconds_since(start);
+    if (b->train)
+        b->head.trained_s =
+            (float)(b->report->train_seconds + b->report->add_seconds);
     return AKIN_OK;
 }
 
@@ -396,18 +384,20 @@ static akin_status measure(build *b, akin_error *err)
     } else {
         b->head.measured_on = b->head.rows;
         rc = akin__curve_of_items(&view, p->seed + 2, 0, 1, b->pool,
-                                  p->progress, p->user, item, err);
+                                  p->progress, p->user, item,
+                                  &b->head.curves[AKIN__WIDE], err);
         for (unsigned i = 0; !rc && i < 2; i++) {
             unsigned filter = i ? 64 : 8;
             if (b->head.rows / filter < 500) break; /* scanned exactly */
-            rc = akin__curve_of_items(&view, p->seed + 3, 128, filter, b->pool,
-                                      p->progress, p->user,
-                                      &b->head.curves[AKIN__FILTERED + i], err);
+            rc = akin__curve_of_items(
+                &view, p->seed + 3, 128, filter, b->pool, p->progress, p->user,
+                &b->head.curves[AKIN__FILTERED + i], NULL, err);
         }
     }
     if (!rc && p->text_queries && p->n_text && !text->n_points)
-        rc = akin__curve_measure(&view, p->text_queries, NULL, p->n_text, NULL,
-                                 b->pool, p->progress, p->user, text, err);
+        rc = akin__curve_measure(
+            &view, p->text_queries, NULL, p->n_text, NULL, b->pool, p->progress,
+            p->user, text, &b->head.curves[AKIN__WIDE + AKIN__WIDES], err);
     b->report->measure_seconds = seconds_since(start);
     return rc;
 }
@@ -417,7 +407,6 @@ static akin_status make_lists(build *b, akin_error *err)
     akin_status rc;
     rc = akin__build_pool(b->index, &b->pool, err);
     if (rc) return rc;
-    if (b->train) choose_lists(b);
     rc = b->train ? train(b, err) : copy_lists(b, err);
     if (!rc) rc = add_rows(b, err);
     if (!rc) rc = write_lists(b, err);
@@ -516,12 +505,20 @@ static akin_status swap_in(build *b, akin__gen *gen, akin_error *err)
 
 /* ---- build ------------------------------------------------------------------------------- */
 
+bool akin__wants_lists(const akin_index *index, const akin__view *view)
+{
+    uint64_t live = akin__view_live(view);
+    if (live < 256) return false; /* too few for 256 codes */
+    /* between half of it and exact_below a trained generation stays */
+    return live > index->exact_below ||
+           (view->gen && view->gen->ivf && live >= index->exact_below / 2);
+}
+
 static void build_init(build *b, akin_index *index, uint64_t covered_seq,
                        const akin_build_params *params,
                        akin_build_report *report)
 {
     akin_build_need need;
-    uint64_t live;
     memset(b, 0, sizeof *b);
     memset(report, 0, sizeof *report);
     b->index = index;
@@ -532,14 +529,9 @@ static void build_init(build *b, akin_index *index, uint64_t covered_seq,
     b->head.covered_seq = covered_seq;
     b->head.number = atomic_fetch_add(&index->number, 1) + 1;
     memcpy(b->head.fingerprint, index->fingerprint, sizeof index->fingerprint);
-    live = akin__view_live(&b->view);
     need = need_of(index, &b->view);
     b->head.kind =
-        live > index->exact_below ? AKIN_INDEX_IVFPQ : AKIN_INDEX_FLAT;
-    /* between half of it and exact_below a trained generation stays */
-    if (b->view.gen && b->view.gen->ivf && live >= index->exact_below / 2)
-        b->head.kind = AKIN_INDEX_IVFPQ;
-    if (live < 256) b->head.kind = AKIN_INDEX_FLAT; /* too few for 256 codes */
+        akin__wants_lists(index, &b->view) ? AKIN_INDEX_IVFPQ : AKIN_INDEX_FLAT;
     report->recall = report->text_recall = NAN;
     if (b->head.kind == AKIN_INDEX_FLAT) return;
     b->train = !b->view.gen || !b->view.gen->ivf || params->retrain ||

@@ -1,7 +1,8 @@
-/* Recall curves: what recall@10 the generation reaches at which nprobe and
- * candidates, against an exact scan; and the cheapest settings for a recall.
+/* Recall curves: what recall@10 (and @30, @100) the generation reaches at which
+ * nprobe and candidates, against an exact scan; and the cheapest settings for a
+ * recall.
  *
- * A hit counts when its cosine reaches that of the tenth true neighbour, so
+ * A hit counts when its cosine reaches that of the last true neighbour, so
  * that duplicates, of which picture collections are full, do not count as
  * misses. Points are ordered by modelled cost, not by the measured time: the
  * same vectors then always give the same plan. */
@@ -11,16 +12,17 @@
 #include <string.h>
 #include <time.h>
 
-#define CURVE_K 10
+#define WIDE_QUERIES 128 /* each has more neighbours to count */
+#define GOOD_ENOUGH  0.9995f
+#define WIDE_ENOUGH  0.997f
 
-bool akin__curve_pick(const akin_curve *curve, float recall, uint32_t k,
-                      akin__plan *plan)
+const uint32_t akin__wide_k[AKIN__WIDES] = {30, AKIN__MOST_K};
+
+bool akin__curve_pick(const akin_curve *curve, float recall, akin__plan *plan)
 {
     const akin_curve_point *point = NULL;
-    double more =
-        k > CURVE_K ? (double)k / CURVE_K : fmax(0.5, (double)k / CURVE_K);
     plan->nprobe = 16;
-    plan->candidates = 20 * CURVE_K;
+    plan->candidates = 20 * AKIN__CURVE_K;
     plan->recall = NAN;
     for (uint32_t i = 0; i < curve->n_points; i++) {
         const akin_curve_point *p = &curve->points[i];
@@ -34,7 +36,6 @@ bool akin__curve_pick(const akin_curve *curve, float recall, uint32_t k,
         plan->candidates = point->candidates;
         plan->recall = point->recall;
     }
-    plan->candidates = (uint32_t)ceil(plan->candidates * more);
     return true;
 }
 
@@ -48,10 +49,12 @@ typedef struct {
     double share;                  /* of the rows that it leaves */
     size_t nq, dim;
     uint32_t k;      /* neighbours that count */
-    akin_hit *truth; /* (nq, k + 1) */
+    uint32_t most;   /* of all curves measured here */
+    akin_hit *truth; /* (nq, most + 1) */
     uint32_t *found; /* (nq) */
     akin_pool *pool;
-    size_t parts; /* of AKIN__SCAN_QUERIES queries */
+    size_t parts;   /* of AKIN__SCAN_QUERIES queries */
+    uint32_t first; /* nprobe to begin with */
     akin__plan plan;
     double *recalls, *seconds; /* (nq), (parts): of the point at hand */
     atomic_bool failed;
@@ -86,7 +89,7 @@ static void scan_init(const measure *m, size_t first, akin_hit *hits,
     }
 }
 
-/* The truth of AKIN__SCAN_QUERIES queries. */
+/* The truth of AKIN__SCAN_QUERIES queries; k is `most`. */
 static void truth_part(void *arg, size_t part)
 {
     measure *m = arg;
@@ -105,7 +108,8 @@ static void truth_part(void *arg, size_t part)
 static akin_status find_truth(measure *m, akin_error *err)
 {
     m->parts = (m->nq + AKIN__SCAN_QUERIES - 1) / AKIN__SCAN_QUERIES;
-    m->truth = akin_calloc(m->nq * (m->k + 1), sizeof *m->truth);
+    m->k = m->most;
+    m->truth = akin_calloc(m->nq * (m->most + 1), sizeof *m->truth);
     m->found = akin_calloc(m->nq, sizeof *m->found);
     m->recalls = akin_calloc(m->nq, sizeof *m->recalls);
     m->seconds = akin_calloc(m->parts, sizeof *m->seconds);
@@ -127,8 +131,9 @@ static double cpu_seconds(void)
 /* The share of query q's true neighbours among its hits. */
 static double recall_of(const measure *m, size_t q, akin__top *top)
 {
-    const akin_hit *truth = m->truth + q * (m->k + 1);
+    const akin_hit *truth = m->truth + q * (m->most + 1);
     uint32_t right = 0, found, want = m->found[q];
+    if (want > m->k) want = m->k;
     akin__top_sort(top);
     found = without_self(m, q, top->hits, top->n);
     for (uint32_t i = 0; i < found && right < want; i++)
@@ -140,7 +145,7 @@ static double recall_of(const measure *m, size_t q, akin__top *top)
 static void point_part(void *arg, size_t part)
 {
     measure *m = arg;
-    akin_hit hits[AKIN__SCAN_QUERIES * (CURVE_K + 1)];
+    akin_hit hits[AKIN__SCAN_QUERIES * (AKIN__MOST_K + 1)];
     akin__top tops[AKIN__SCAN_QUERIES];
     size_t first = part * AKIN__SCAN_QUERIES;
     double start = cpu_seconds();
@@ -176,7 +181,7 @@ static akin_status measure_point(measure *m, akin_curve_point *point,
     spread = 1.96 * sqrt(fmax(0, squares / n - sum / n * sum / n) / n);
     point->recall = (float)(sum / n);
     /* where no query missed any: the rule of three */
-    point->error = (float)fmax(spread, 3 / (n * CURVE_K));
+    point->error = (float)fmax(spread, 3 / (n * m->k));
     return AKIN_OK;
 }
 
@@ -207,22 +212,37 @@ static void keep_best(const measure *m, akin_curve *curve)
     curve->n_points = kept;
 }
 
+/* The first k neighbours of the first nq queries count from here on. */
+static void narrow(measure *m, uint32_t k, size_t nq)
+{
+    double rows = m->share * (double)m->view->gen->head.rows;
+    m->k = k;
+    m->nq = nq;
+    m->parts = (nq + AKIN__SCAN_QUERIES - 1) / AKIN__SCAN_QUERIES;
+    /* where the lists hold too few for k, a search falls back to a scan */
+    while (m->first < m->view->gen->head.nlist &&
+           rows * m->first < 4. * k * m->view->gen->head.nlist)
+        m->first *= 2;
+}
+
 /* Lists times 2 and candidates times 2 from few to many, as far as either
  * still helps and the whole is cheaper than an exact scan. */
-static akin_status measure_grid(measure *m, akin_curve *curve,
+static akin_status measure_grid(measure *m, float enough, akin_curve *curve,
                                 akin_build_progress *progress, void *user,
                                 akin_error *err)
 {
     const akin__head *head = &m->view->gen->head;
     double exact = akin__exact_cost(m->share * (double)head->rows, head->dim);
+    uint32_t fewest = m->k > AKIN__CURVE_K ? 2 * m->k : 5 * m->k;
     float best = 0;
-    for (uint32_t nprobe = 1; nprobe <= head->nlist; nprobe *= 2) {
+    curve->n_queries = (uint32_t)m->nq;
+    for (uint32_t nprobe = m->first; nprobe <= head->nlist; nprobe *= 2) {
         float before = best, here = 0;
-        for (uint32_t candidates = 5 * CURVE_K; candidates <= 160 * CURVE_K;
+        for (uint32_t candidates = fewest; candidates <= 32 * fewest;
              candidates *= 2) {
             akin_curve_point point = {.nprobe = nprobe,
                                       .candidates = candidates};
-            if (curve->n_points == AKIN_CURVE_POINTS) return AKIN_OK;
+            if (curve->n_points == AKIN_CURVE_POINTS) goto full;
             akin_status rc = measure_point(m, &point, err);
             if (rc) return rc;
             curve->points[curve->n_points++] = point;
@@ -234,34 +254,55 @@ static akin_status measure_grid(measure *m, akin_curve *curve,
             here = point.recall;
         }
         if (here > best) best = here;
-        if (best > 0.9995f || (nprobe >= 16 && best < before + 0.0005f)) break;
+        if (best > enough ||
+            (nprobe >= 16 && before > 0.9f && best < before + 0.0005f))
+            break;
         if (cost_of(m, &(akin_curve_point){.nprobe = 2 * nprobe,
-                                           .candidates = 10 * CURVE_K}) > exact)
+                                           .candidates = 2 * fewest}) > exact)
             break;
     }
+full:
+    keep_best(m, curve);
     return AKIN_OK;
+}
+
+/* A larger k needs at least the lists that a smaller one does. */
+static void skip_poor(measure *m, const akin_curve *smaller)
+{
+    for (uint32_t i = 0; i < smaller->n_points; i++) {
+        if (smaller->points[i].nprobe > m->first)
+            m->first = smaller->points[i].nprobe;
+        if (smaller->points[i].recall > 0.8f) return;
+    }
 }
 
 akin_status akin__curve_measure(const akin__view *view, const float *queries,
                                 const uint64_t *self, size_t nq,
                                 const akin_selector *selector, akin_pool *pool,
                                 akin_build_progress *progress, void *user,
-                                akin_curve *out, akin_error *err)
+                                akin_curve *out, akin_curve *wide,
+                                akin_error *err)
 {
     measure m = {.view = view, .queries = queries, .self = self, .nq = nq};
     akin_status rc;
     memset(out, 0, sizeof *out);
+    if (wide) memset(wide, 0, AKIN__WIDES * sizeof *wide);
     m.dim = view->gen->head.dim;
     m.pool = pool;
     m.selector = selector;
     m.share =
         selector ? (double)selector->count / (double)view->gen->head.rows : 1;
-    m.k = CURVE_K;
+    m.most = wide ? AKIN__MOST_K : AKIN__CURVE_K;
+    m.first = 1;
     if (!nq || !view->gen->head.rows) return AKIN_OK;
-    out->n_queries = (uint32_t)nq;
     rc = find_truth(&m, err);
-    if (!rc) rc = measure_grid(&m, out, progress, user, err);
-    if (!rc) keep_best(&m, out);
+    narrow(&m, AKIN__CURVE_K, nq);
+    if (!rc) rc = measure_grid(&m, GOOD_ENOUGH, out, progress, user, err);
+    for (int i = 0; !rc && wide && i < AKIN__WIDES; i++) {
+        skip_poor(&m, i ? &wide[i - 1] : out);
+        narrow(&m, akin__wide_k[i], nq < WIDE_QUERIES ? nq : WIDE_QUERIES);
+        rc = measure_grid(&m, WIDE_ENOUGH, &wide[i], progress, user, err);
+    }
     akin_free(m.truth);
     akin_free(m.found);
     akin_free(m.recalls);
@@ -286,7 +327,8 @@ static akin_status random_filter(const akin__gen *gen, unsigned filter,
 akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
                                  size_t sample, unsigned filter,
                                  akin_pool *pool, akin_build_progress *progress,
-                                 void *user, akin_curve *out, akin_error *err)
+                                 void *user, akin_curve *out, akin_curve *wide,
+                                 akin_error *err)
 {
     size_t n = sample ? sample : 256, dim = view->gen->head.dim;
     uint64_t *labels = akin_calloc(n, sizeof *labels);
@@ -304,7 +346,7 @@ akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
         akin_float_from_half(queries + i * dim, vectors[i], dim);
     rc = akin__curve_measure(view, queries, labels, n,
                              filter > 1 ? &selector : NULL, pool, progress,
-                             user, out, err);
+                             user, out, wide, err);
 done:
     akin_selector_clear(&selector);
     akin_free(labels);
@@ -318,7 +360,7 @@ done:
 /* Puts a curve in place of the one in use, unless a build has swapped. */
 static akin_status use_curve(akin_index *index, const akin__view *view,
                              akin_query_kind kind, const akin_curve *curve,
-                             akin_error *err)
+                             const akin_curve *wide, akin_error *err)
 {
     akin__curves *fresh = akin_calloc(1, sizeof *fresh), *old = NULL;
     if (!fresh) return akin_fail(err, AKIN_NOMEM, "out of memory");
@@ -329,6 +371,8 @@ static akin_status use_curve(akin_index *index, const akin__view *view,
         old = index->view.curves;
         memcpy(fresh->by, old->by, sizeof fresh->by);
         fresh->by[kind] = *curve;
+        memcpy(&fresh->by[AKIN__WIDE + AKIN__WIDES * kind], wide,
+               AKIN__WIDES * sizeof *wide);
         index->view.curves = fresh;
         fresh = NULL;
     }
@@ -347,17 +391,18 @@ akin_status akin_index_measure(akin_index *index, akin_query_kind kind,
 {
     akin__view view = akin__view_get(index);
     akin_pool *pool = NULL;
+    akin_curve wide[AKIN__WIDES];
     akin_status rc = akin__build_pool(index, &pool, err);
     if (rc) goto done;
     if (!view.gen || !view.gen->ivf)
         rc = akin_fail(err, AKIN_UNTRAINED, "this space is searched exactly");
     else if (queries)
         rc = akin__curve_measure(&view, queries, NULL, n_queries, NULL, pool,
-                                 progress, user, out, err);
+                                 progress, user, out, wide, err);
     else
         rc = akin__curve_of_items(&view, seed, sample, 1, pool, progress, user,
-                                  out, err);
-    if (!rc) rc = use_curve(index, &view, kind, out, err);
+                                  out, wide, err);
+    if (!rc) rc = use_curve(index, &view, kind, out, wide, err);
 done:
     akin_pool_close(pool);
     akin__view_drop(&view);

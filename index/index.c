@@ -309,6 +309,7 @@ static void stats_of_generation(const akin_index *index, const akin__view *view,
     out->trained_on = head->trained_on;
     out->nlist = head->nlist;
     out->m = head->m;
+    out->trained_seconds = head->trained_s;
     out->bytes_mapped = head->size;
     out->bytes_disk = index->dir ? head->size : 0;
     if (!view->gen->ivf) return;

@@ -9,7 +9,9 @@
  *   index.c       open, views, single labels, figures
  *   write.c       put, remove
  *   search.c      plan, exact scan, IVF-PQ search
- *   curve.c       recall measured, and nprobe chosen from it
+ *   curve.c       recall measured
+ *   plan.c        nprobe and candidates chosen from it, and by cost
+ *   choose.c      how many lists and code bytes to build
  *   build.c       a new generation
  *
  * Concurrency. An index's state is one akin__view: a generation, its
@@ -180,15 +182,20 @@ static inline const void *akin__at(const uint8_t *data, uint64_t at)
 
 typedef struct akin__ivf akin__ivf;
 
-/* Curves: by akin_query_kind, then of items under random filters that leave
- * 1/8 and 1/64 of the rows. */
-#define AKIN__CURVES   4
+/* Curves: by akin_query_kind; of items under random filters that leave 1/8 and
+ * 1/64 of the rows; of each kind again with larger k: akin__wide_k. */
+#define AKIN__CURVE_K  10 /* of the others */
 #define AKIN__FILTERED 2
+#define AKIN__WIDE     4
+#define AKIN__WIDES    2 /* of each kind */
+#define AKIN__CURVES   (AKIN__WIDE + 2 * AKIN__WIDES)
+#define AKIN__MOST_K   100
+extern const uint32_t akin__wide_k[AKIN__WIDES];
 
 /* The first bytes of the file; the rest of AKIN__HEAD_BYTES is zero. Numbers
  * are in the machine's order: the magic read backwards refuses another's. */
 #define AKIN__MAGIC      0x315844494e494b41ull /* "AKINIDX1" */
-#define AKIN__VERSION    3u
+#define AKIN__VERSION    4u
 #define AKIN__HEAD_BYTES 8192u
 #define AKIN__PAGE       4096u
 #define AKIN__BLOCK      ((uint64_t)4 << 20) /* bytes under one digest */
@@ -201,7 +208,7 @@ typedef struct {
     uint64_t trained_on, drifted; /* rows then; rows added since that fit ill */
     uint64_t measured_on;         /* rows when the item curve was measured */
     float fit;                    /* mean cosine to the centroid, at training */
-    float reserved;
+    float trained_s;              /* how long training and adding took */
     char fingerprint[72];
     /* sections, each at a multiple of AKIN__PAGE */
     uint64_t labels_at, norms_at, vectors_at, ivf_at, ivf_bytes;
@@ -390,7 +397,7 @@ static inline bool akin__delta_visible(const akin__view *view, size_t row)
     return akin__delta_died(view->delta, row) > view->seq;
 }
 
-/* ---- search.c ------------------------------------------------------------------ */
+/* ---- plan.c -------------------------------------------------------------------- */
 
 typedef struct {
     bool exact;
@@ -407,6 +414,9 @@ void akin__plan_for(const akin__view *view, const akin_search_params *params,
 double akin__exact_cost(double rows, double dim);
 double akin__ivf_cost(const akin__head *head, uint32_t nprobe,
                       uint32_t candidates, double share, bool filtered);
+
+/* ---- search.c ------------------------------------------------------------------ */
+
 /* All queries of a scan through the lists, into its heaps; *exact is cleared
  * when the answer of any is approximate. */
 akin_status akin__search_ivf(const akin__view *view, const akin__plan *plan,
@@ -427,20 +437,31 @@ size_t akin__sample(const akin__view *view, uint64_t seed, size_t n,
 /* ---- curve.c -------------------------------------------------------------------- */
 
 /* Measures a curve over the live rows of a view with an IVF-PQ generation.
- * queries: (nq, dim); self: (nq) label to leave out of each answer, or NULL. */
+ * queries: (nq, dim); self: (nq) label to leave out of each answer, or NULL.
+ * wide: (AKIN__WIDES) the same with larger k; NULL: not wanted. */
 akin_status akin__curve_measure(const akin__view *view, const float *queries,
                                 const uint64_t *self, size_t nq,
                                 const akin_selector *selector, akin_pool *pool,
                                 akin_build_progress *progress, void *user,
-                                akin_curve *out, akin_error *err);
+                                akin_curve *out, akin_curve *wide,
+                                akin_error *err);
 /* The same on `sample` (0: 256) of the view's own rows. filter: one label in
  * this many passes; 1: all. */
 akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
                                  size_t sample, unsigned filter,
                                  akin_pool *pool, akin_build_progress *progress,
-                                 void *user, akin_curve *out, akin_error *err);
-/* The cheapest settings that reach `recall` at k; false: only exact does. */
-bool akin__curve_pick(const akin_curve *curve, float recall, uint32_t k,
-                      akin__plan *plan);
+                                 void *user, akin_curve *out, akin_curve *wide,
+                                 akin_error *err);
+/* The cheapest settings that reach `recall` at the curve's k, or some that are
+ * usual where it was not measured; false: only exact does. */
+bool akin__curve_pick(const akin_curve *curve, float recall, akin__plan *plan);
+
+/* ---- choose.c -------------------------------------------------------------------- */
+
+/* Whether a build of what the view has would train lists. */
+bool akin__wants_lists(const akin_index *index, const akin__view *view);
+/* What to build for so many rows. */
+void akin__choose(uint64_t rows, uint32_t dim, const akin_build_params *params,
+                  uint32_t threads, akin_index_choice *out);
 
 #endif

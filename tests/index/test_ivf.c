@@ -153,6 +153,46 @@ static void test_recall_tombstones_merge_reload(void **state)
     space_free(&s);
 }
 
+/* What is asked for holds at any k, with and without a filter. */
+static void test_larger_k(void **state)
+{
+    (void)state;
+    static const uint32_t ks[] = {1, 3, 30, 100, 200};
+    space s;
+    akin_error err;
+    akin_selector half = {0};
+    space_make(&s, false);
+    for (uint64_t label = 1; label <= 2 * N; label++)
+        if (uniform(&s.seed) < 0.5)
+            ok(akin_selector_set(&half, label, &err), &err);
+    for (int filtered = 0; filtered < 2; filtered++)
+        for (size_t i = 0; i < sizeof ks / sizeof *ks; i++) {
+            akin_search_params params = AKIN_SEARCH_DEFAULTS;
+            akin_hit *hits = calloc(NQ * ks[i], sizeof *hits);
+            uint32_t nhits[NQ];
+            double sum = 0;
+            bool exact;
+            params.k = ks[i];
+            params.recall = 0.9f;
+            if (filtered) params.selector = &half;
+            ok(akin_index_search(s.index, s.queries, NQ, &params, hits, nhits,
+                                 &exact, &err),
+               &err);
+            for (int q = 0; q < NQ; q++) {
+                assert_int_equal(nhits[q], ks[i]);
+                sum += recall_of(&s.m, s.queries + q * DIM, params.selector,
+                                 hits + (size_t)q * ks[i], nhits[q], ks[i]);
+            }
+            printf("k = %u%s: recall %.3f%s\n", ks[i],
+                   filtered ? ", half pass" : "", sum / NQ,
+                   exact ? ", exact" : "");
+            assert_true(sum / NQ >= 0.87);
+            free(hits);
+        }
+    akin_selector_clear(&half);
+    space_free(&s);
+}
+
 /* With all lists probed and all rows rescored IVF-PQ is an exact search. */
 static void test_all_lists_equal_exact(void **state)
 {
@@ -360,6 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recall_tombstones_merge_reload),
+        cmocka_unit_test(test_larger_k),
         cmocka_unit_test(test_all_lists_equal_exact),
         cmocka_unit_test(test_filter_never_costs_results),
         cmocka_unit_test(test_curve),

@@ -1,0 +1,198 @@
+/* What a search does: scan, or so many lists and candidates.
+ *
+ * The recall curves say what an unfiltered search of 10 or 100 neighbours
+ * needs. Under a filter nprobe grows as the survivors thin out, so that as many
+ * of them are looked at as without one; past some point a scan of all survivors
+ * is cheaper, and exact. Costs below are nanoseconds of one Zen 4 core; only
+ * their ratios matter. */
+#include "internal.h"
+
+#include <math.h>
+
+/* The share of the generation's rows that a selector leaves. Its count bounds
+ * it from above; a look at some rows corrects for labels of other spaces. */
+static double selectivity(const akin__view *view, const akin_selector *selector)
+{
+    const akin__gen *gen = view->gen;
+    uint64_t rows = gen->head.rows, looks = rows < 128 ? rows : 128, hits = 0;
+    double bound = (double)selector->count / (double)rows, share;
+    for (uint64_t i = 0; i < looks; i++) {
+        uint64_t row =
+            (uint64_t)(((double)i + 0.5) * (double)rows / (double)looks);
+        hits += akin_selector_has(selector, gen->labels[row]);
+    }
+    share = (double)(hits + 1) / (double)(looks + 1);
+    return share < bound ? share : bound;
+}
+
+double akin__exact_cost(double rows, double dim)
+{
+    return rows * (15 + 0.2 * dim);
+}
+
+double akin__ivf_cost(const akin__head *head, uint32_t nprobe,
+                      uint32_t candidates, double share, bool filtered)
+{
+    double looked = (double)head->rows * nprobe / head->nlist;
+    return (double)head->nlist * head->dim * 0.1 + looked * (filtered ? 4 : 0) +
+           looked * share * (4 + 0.5 * head->m) +
+           candidates * (60 + 0.3 * head->dim);
+}
+
+/* Levels of k that were measured: 10, then akin__wide_k. */
+#define LEVELS (1 + AKIN__WIDES)
+
+static double level_k(int level)
+{
+    return level ? akin__wide_k[level - 1] : AKIN__CURVE_K;
+}
+
+/* Settings for all rows at a level of k. */
+static bool pick(const akin__view *view, akin_query_kind kind, float recall,
+                 int level, akin__plan *plan)
+{
+    const akin_curve *curves = view->curves->by, *item = curves, *text;
+    text = &curves[AKIN_QUERY_TEXT];
+    if (level) {
+        item = &curves[AKIN__WIDE + level - 1];
+        text = item + AKIN__WIDES;
+    }
+    if (kind == AKIN_QUERY_TEXT && text->n_points)
+        return akin__curve_pick(text, recall, plan);
+    /* words reach less than items at the same settings: aim at half the loss */
+    if (kind == AKIN_QUERY_TEXT) recall = (1 + recall) / 2;
+    return akin__curve_pick(item, recall, plan);
+}
+
+static double between(double near, double far, double t)
+{
+    return near * pow(far / near, t);
+}
+
+/* Settings for all rows and any k, between and beyond the levels by the
+ * logarithm of k. Beyond, half of the loss allowed is kept back. */
+static bool pick_for(const akin__view *view, akin_query_kind kind, float recall,
+                     double k, akin__plan *plan)
+{
+    int level = 0;
+    double t;
+    akin__plan far;
+    if (k > AKIN__MOST_K) recall = (1 + recall) / 2;
+    while (level + 2 < LEVELS && k > level_k(level + 1))
+        level++;
+    if (!pick(view, kind, recall, level, plan)) return false;
+    if (k <= AKIN__CURVE_K) {
+        plan->candidates =
+            (uint32_t)ceil(plan->candidates * fmax(0.5, k / AKIN__CURVE_K));
+        return true;
+    }
+    t = log(k / level_k(level)) / log(level_k(level + 1) / level_k(level));
+    if (!pick(view, kind, recall, level + 1, &far)) {
+        /* out of reach at a cost below a scan's: near the level below, look
+         * further */
+        if (t > 0.6) return false;
+        far.nprobe = 4 * plan->nprobe;
+        far.candidates = 4 * plan->candidates;
+    } else if (!view->curves->by[AKIN__WIDE].n_points) {
+        far.nprobe = 2 * plan->nprobe; /* no level was measured */
+        far.candidates = 4 * plan->candidates;
+    }
+    if (far.nprobe < plan->nprobe) far.nprobe = plan->nprobe;
+    if (far.candidates < plan->candidates) far.candidates = plan->candidates;
+    plan->nprobe = (uint32_t)ceil(between(plan->nprobe, far.nprobe, t));
+    plan->candidates =
+        (uint32_t)ceil(between(plan->candidates, far.candidates, t));
+    if (plan->candidates < 2 * k) plan->candidates = (uint32_t)(2 * k);
+    if (t > 0.5) plan->recall = far.recall;
+    return true;
+}
+
+/* Settings under a filter. The k-th neighbour among the share of rows that
+ * pass lies as far off as the k/share-th among all, and the lists that hold it
+ * with it: so far the levels of k say what is needed. Further off it was
+ * measured with k = 10 at shares of 1/8 and 1/64, and is interpolated between,
+ * in the logarithm. That errs, so that half of the loss allowed is kept back,
+ * and survivors for 20 times k are looked at, which matters where lists are
+ * short. Texts and a larger k are taken to go as much further as they do
+ * without a filter; plan: the settings for that. */
+static bool pick_rare(const akin__view *view, const akin_search_params *params,
+                      double share, akin__plan *plan)
+{
+    const akin__head *head = &view->gen->head;
+    const akin_curve *filtered = &view->curves->by[AKIN__FILTERED];
+    const akin_curve *end = filtered + (AKIN__WIDE - AKIN__FILTERED);
+    akin__plan near, far, item;
+    double nprobe, candidates, level = 1, rows = (double)head->rows;
+    float recall = 0.5f + 0.5f * params->recall;
+    if (!pick(view, AKIN_QUERY_ITEM, recall, 0, &near)) return false;
+    item = near;
+    if (share < 1. / 8 && filtered->n_points) {
+        if (!akin__curve_pick(filtered++, recall, &near)) return false;
+        level = 1. / 8;
+    }
+    candidates = near.candidates;
+    if (filtered < end && filtered->n_points) {
+        double t = log(level / share) / log(8);
+        if (!akin__curve_pick(filtered, recall, &far)) {
+            /* out of reach there, at a cost below a scan's: near it, scan; far
+             * from it, go by twice the most that was tried */
+            if (t > 0.6) return false;
+            far.nprobe = 2 * filtered->points[filtered->n_points - 1].nprobe;
+            far.candidates = near.candidates;
+        }
+        nprobe = between(near.nprobe, far.nprobe, t);
+        candidates =
+            fmax(candidates, between(near.candidates, far.candidates, t));
+    } else {
+        nprobe = near.nprobe * level / share;
+    }
+    nprobe *= fmax(1, (double)plan->nprobe / item.nprobe);
+    if (params->k / share <= AKIN__MOST_K &&
+        pick_for(view, params->kind, params->recall, params->k / share, &far))
+        nprobe = fmax(nprobe, far.nprobe);
+    nprobe = fmax(nprobe, 20. * params->k * head->nlist / (rows * share));
+    candidates *= fmax(1, (double)plan->candidates / item.candidates);
+    plan->nprobe = nprobe < head->nlist ? (uint32_t)ceil(nprobe) : head->nlist;
+    plan->candidates = (uint32_t)ceil(candidates);
+    return true;
+}
+
+void akin__plan_for(const akin__view *view, const akin_search_params *params,
+                    akin__plan *plan)
+{
+    const akin__head *head = &view->gen->head;
+    const akin__plan exact = {.exact = true, .recall = 1};
+    double share = 1, rows = (double)head->rows;
+    *plan = exact;
+    if (!view->gen->ivf || params->exact) return;
+    if (params->nprobe) { /* settings that the caller names are his to choose */
+        plan->exact = false;
+        plan->recall = NAN;
+        plan->nprobe =
+            params->nprobe < head->nlist ? params->nprobe : head->nlist;
+        plan->candidates =
+            params->candidates ? params->candidates : 20 * params->k;
+    } else {
+        if (params->recall >= 1) return;
+        if (params->selector) share = selectivity(view, params->selector);
+        if (view->dead) share *= 1 - (double)view->dead->count / rows;
+        share = fmax(share, 1 / rows);
+        if (!pick_for(view, params->kind, params->recall, params->k, plan) ||
+            (share < 0.9 && !pick_rare(view, params, share, plan))) {
+            *plan = exact;
+            return;
+        }
+        if (plan->nprobe > head->nlist) plan->nprobe = head->nlist;
+        plan->exact = false;
+        if (params->candidates) plan->candidates = params->candidates;
+        /* where the filter leaves out just the lists near the query, look on */
+        if (share < 0.9)
+            plan->least =
+                (uint64_t)(0.5 * share * plan->nprobe * rows / head->nlist) + 1;
+        if (akin__exact_cost(rows * share, head->dim) <
+            akin__ivf_cost(head, plan->nprobe, plan->candidates, share,
+                           share < 0.9))
+            *plan = exact;
+    }
+    if (plan->candidates < params->k) plan->candidates = params->k;
+}
