@@ -1,31 +1,38 @@
-/* Precision and recall of duplicates on a labelled library, made here from a
- * folder of pictures: each of the first n is kept, copied, and changed in every
- * way of tests/embed/picture_changes.h; the next m are only kept, as what must
- * not be taken for a duplicate.
+/* Precision and recall of duplicates on a labelled library, beside other
+ * programs on the same files, and the time of a picture end to end.
  *
- *   bench_dedup SOURCE n m OUT [level]
+ *   bench_dedup make OUT EACH SOURCE:CHANGED[:MOST] ...
  *
- * writes OUT/library (one folder a change; other programs can be run on it) and
- * OUT/data. A pair is found when both pictures come in one group. Precision is
- * over all pairs of all groups; two pictures made from different originals are a
- * wrong pair, though some originals are photographs of one thing. */
-#include "../tests/embed/picture_changes.h"
+ * makes OUT/library (tests/embed/labelled_library.h) of the pictures of folders:
+ * of MOST of each SOURCE, CHANGED get EACH changed copies.
+ *
+ *   bench_dedup measure OUT [JUDGED] [NAME=GROUPS[@MOST] ...]
+ *
+ * finds its duplicates with akin, in a fresh OUT/data, and prints the table:
+ * akin's three levels; the rule of Immich (cosine distance of 0.01 or less), on
+ * akin's embeddings; and what other programs wrote into files GROUPS
+ * (bench/peers/dedup writes them). JUDGED lists pairs of originals that are one
+ * picture, or variants of it, in truth: they count neither as right nor as wrong.
+ * A copy is found when it comes in one group with its original; precision is over
+ * all pairs of all groups. Wrong pairs are listed in OUT/wrong-NAME.tsv. */
+#include "dedup_score.h"
+
+#include "../tests/embed/labelled_library.h"
 
 #include "akin_engine.h"
 
-#include <dirent.h>
+#include <cblas.h>
+#include <ftw.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
-#define MODEL   AKIN_SOURCE "/models/starter"
-#define FOLDERS (CHANGE_COUNT + 2) /* original, copy, changes */
-
-static const char *folder_name(int folder)
-{
-    return folder == 0   ? "original"
-           : folder == 1 ? "copy"
-                         : picture_change_name[folder - 2];
-}
+#define MODEL  AKIN_SOURCE "/models/starter"
+#define IMMICH 0.01 /* its default maxDistance */
+#define LEVELS 3
+#define SCORES 16
 
 static void die(const char *what, const akin_error *err)
 {
@@ -33,176 +40,192 @@ static void die(const char *what, const akin_error *err)
     exit(1);
 }
 
+static int usage(void)
+{
+    fprintf(stderr,
+            "usage: bench_dedup make OUT EACH SOURCE:CHANGED[:MOST] ...\n"
+            "       bench_dedup measure OUT [JUDGED] [NAME=GROUPS[@MOST] "
+            "...]\n");
+    return 2;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type,
+                      struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
 /* ---- the library -------------------------------------------------------------- */
 
-static int is_picture(const struct dirent *entry)
+static int make(int n, char **args)
 {
-    const char *dot = strrchr(entry->d_name, '.');
-    return dot && (!strcmp(dot, ".jpg") || !strcmp(dot, ".jpeg"));
+    labelled_source sources[16] = {0};
+    char path[1024];
+    size_t each = strtoul(args[1], NULL, 10);
+
+    if (n < 3 || n > 18 || !each || each > labelled_changes()) return usage();
+    for (int i = 2; i < n; i++) {
+        char *changed = strchr(args[i], ':');
+        if (!changed) return usage();
+        *changed++ = 0;
+        sources[i - 2].source = args[i];
+        sources[i - 2].changed = strtoul(changed, &changed, 10);
+        if (*changed == ':')
+            sources[i - 2].most = strtoul(changed + 1, NULL, 10);
+    }
+    snprintf(path, sizeof path, "%s/library", args[0]);
+    return !labelled_library_make(sources, (size_t)n - 2, each, path);
 }
 
-static void save(const char *out, const char *folder, const char *name,
-                 akin_span bytes)
+/* ---- akin --------------------------------------------------------------------- */
+
+static void ingest(akin_engine *engine, const char *path)
 {
-    char path[1024];
+    const char *const paths[] = {path};
+    akin_ingest what = {.paths = paths, .npaths = 1};
+    akin_report report;
     akin_error err;
-    snprintf(path, sizeof path, "%s/library/%s", out, folder);
-    if (akin_dir_make(path, &err)) die(path, &err);
-    snprintf(path, sizeof path, "%s/library/%s/%s", out, folder, name);
-    FILE *f = fopen(path, "wb");
-    if (!f || fwrite(bytes.data, 1, bytes.size, f) != bytes.size || fclose(f)) {
-        perror(path);
-        exit(1);
+    if (akin_engine_ingest(engine, "library", &what, NULL, NULL, &report, &err))
+        die("ingest", &err);
+    if (report.progress.failed)
+        fprintf(stderr, "%llu pictures failed\n",
+                (unsigned long long)report.progress.failed);
+    akin_report_clear(&report);
+}
+
+static void count_groups(const library *lib, const akin_dupe_page *page,
+                         score *s)
+{
+    for (size_t i = 0; i < page->n; i++) {
+        const akin_dupe_group *g = &page->groups[i];
+        const library_file **files = akin_calloc(g->n, sizeof *files);
+        size_t n = 0;
+        for (size_t j = 0; files && j < g->n; j++)
+            if ((files[n] = library_find(lib, g->members[j].item.id))) n++;
+        score_group(s, lib, files, n);
+        akin_free(files);
     }
 }
 
-static void make_one(const char *source, const char *name, const char *out,
-                     bool change)
-{
-    char path[1024];
-    akin_error err;
-    uint8_t *data;
-    size_t size;
-    akin_picture picture;
-    snprintf(path, sizeof path, "%s/%s", source, name);
-    if (akin_file_read(path, 64u << 20, &data, &size, &err)) die(path, &err);
-    akin_span bytes = {data, size};
-    save(out, folder_name(0), name, bytes);
-    if (change) {
-        save(out, folder_name(1), name, bytes);
-        if (akin_picture_decode(bytes, NULL, &picture, &err)) die(path, &err);
-        for (int i = 0; i < CHANGE_COUNT; i++) {
-            akin_buf jpeg = {0};
-            picture_changed(&picture, (picture_change)i, &jpeg);
-            save(out, folder_name(2 + i), name,
-                 (akin_span){jpeg.data, jpeg.size});
-            akin_buf_clear(&jpeg);
-        }
-        akin_picture_clear(&picture);
-    }
-    akin_free(data);
-}
-
-static void make_library(const char *source, size_t n, size_t m,
-                         const char *out)
-{
-    char path[1024];
-    struct dirent **names;
-    struct stat st;
-    snprintf(path, sizeof path, "%s/library", out);
-    if (!stat(path, &st)) return; /* made before */
-    int found = scandir(source, &names, is_picture, alphasort);
-    if (found < 0 || (size_t)found < n + m) {
-        fprintf(stderr, "%s: %d pictures, expected %zu\n", source, found,
-                n + m);
-        exit(1);
-    }
-    for (size_t i = 0; i < n + m; i++)
-        make_one(source, names[i]->d_name, out, i < n);
-    for (int i = 0; i < found; i++)
-        free(names[i]);
-    free(names);
-}
-
-/* ---- what was found ------------------------------------------------------------- */
-
-typedef struct {
-    uint64_t found[FOLDERS]; /* beside the original */
-    uint64_t right, wrong, groups;
-} score;
-
-static int folder_of(const char *id)
-{
-    size_t n = strcspn(id, "/");
-    for (int i = 0; i < FOLDERS; i++)
-        if (strlen(folder_name(i)) == n && !strncmp(id, folder_name(i), n))
-            return i;
-    return 0;
-}
-
-static const char *stem_of(const char *id)
-{
-    const char *slash = strrchr(id, '/');
-    return slash ? slash + 1 : id;
-}
-
-static void count_group(const akin_dupe_group *g, score *s)
-{
-    s->groups++;
-    for (size_t i = 0; i < g->n; i++)
-        for (size_t j = 0; j < i; j++) {
-            const char *a = g->members[i].item.id, *b = g->members[j].item.id;
-            if (strcmp(stem_of(a), stem_of(b)) != 0) {
-                if (s->wrong++ < 20) printf("# wrong: %s %s\n", a, b);
-                continue;
-            }
-            s->right++;
-            if (!folder_of(a)) s->found[folder_of(b)]++;
-            if (!folder_of(b)) s->found[folder_of(a)]++;
-        }
-}
-
-static void count_all(akin_engine *engine, akin_level level, score *s)
+static void ask(akin_engine *engine, const library *lib, akin_level level,
+                score *s)
 {
     akin_dupe_query query = {.level = level, .count = 100};
     akin_dupe_page page;
     akin_error err;
-    do {
+    for (bool more = true; more;) {
         if (akin_engine_dupes(engine, "library", &query, &page, &err))
             die("dupes", &err);
-        for (size_t i = 0; i < page.n && !page.pending; i++)
-            count_group(&page.groups[i], s);
-        query.cursor = page.pending ? 0 : page.cursor;
-        if (!page.pending && !page.cursor) break;
+        if (!page.pending) {
+            count_groups(lib, &page, s);
+            query.cursor = page.cursor;
+            more = page.cursor != 0;
+        }
         akin_dupe_page_clear(&page);
-    } while (true);
-    akin_dupe_page_clear(&page);
+    }
+}
+
+/* Every pair of files whose embeddings are at most this far apart. */
+static void embeddings(akin_engine *engine, const library *lib, double most,
+                       score *s)
+{
+    float *all = NULL;
+    uint32_t dim = 0;
+    akin_error err;
+    for (size_t i = 0; i < lib->n; i++) {
+        float *v;
+        if (akin_engine_vector(engine, "library",
+                               akin_span_of(lib->files[i].path),
+                               AKIN_QUERY_IMAGE, &v, &dim, NULL, &err))
+            die(lib->files[i].path, &err);
+        if (!all) all = akin_calloc(lib->n * dim, sizeof *all);
+        if (!all) exit(1);
+        memcpy(all + i * dim, v, dim * sizeof *v);
+        akin_free(v);
+    }
+    float *cosines = akin_calloc(lib->n, sizeof *cosines);
+    if (!cosines) exit(1);
+    for (size_t i = 1; i < lib->n; i++) {
+        cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)i, (int)dim, 1, all,
+                    (int)dim, all + i * dim, 1, 0, cosines, 1);
+        for (size_t j = 0; j < i; j++) {
+            const library_file *pair[2] = {&lib->files[i], &lib->files[j]};
+            if (1 - (double)cosines[j] <= most) score_group(s, lib, pair, 2);
+        }
+    }
+    akin_free(cosines);
+    akin_free(all);
+}
+
+/* akin's rows; the seconds of `near` are those of adding and asking. */
+static size_t measure_akin(const char *out, const library *lib, score *scores)
+{
+    char path[1024], data[1024];
+    akin_engine *engine;
+    akin_error err;
+    size_t n = 0;
+
+    snprintf(data, sizeof data, "%s/data", out);
+    (void)nftw(data, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    akin_engine_options options = {.data_dir = data, .model_dir = MODEL};
+    uint64_t started = akin_mono_ns();
+    if (akin_engine_open(&options, &engine, &err)) die(data, &err);
+    snprintf(path, sizeof path, "%s/library", out);
+    ingest(engine, path);
+    for (int level = AKIN_LEVEL_NEAR; n < LEVELS; level = (level + 1) % 3) {
+        char name[64];
+        score *s = &scores[n++];
+        snprintf(name, sizeof name, "akin %s", akin_level_text(level));
+        snprintf(path, sizeof path, "%s/wrong-%s.tsv", out,
+                 akin_level_text(level));
+        score_open(s, name, path);
+        ask(engine, lib, (akin_level)level, s);
+        if (n == 1) s->seconds = (double)(akin_mono_ns() - started) / 1e9;
+    }
+    snprintf(path, sizeof path, "%s/wrong-embeddings.tsv", out);
+    score_open(&scores[n], "embeddings, distance 0.01", path);
+    embeddings(engine, lib, IMMICH, &scores[n++]);
+    akin_engine_close(engine);
+    return n;
+}
+
+static int measure(int n, char **args)
+{
+    char path[1024];
+    library lib;
+    score scores[SCORES];
+    size_t count;
+    akin_error err;
+    int i = 1;
+
+    if (n > SCORES - LEVELS - 1) return usage();
+    snprintf(path, sizeof path, "%s/library", args[0]);
+    library_open(&lib, path);
+    if (i < n && !strchr(args[i], '=')) library_read_judged(&lib, args[i++]);
+    if (akin_picture_init_library(&err)) die("libvips", &err);
+    count = measure_akin(args[0], &lib, scores);
+    for (; i < n; i++) {
+        char *file = strchr(args[i], '='), *at = strrchr(args[i], '@');
+        if (!file) return usage();
+        if (at) *at = 0;
+        *file++ = 0;
+        snprintf(path, sizeof path, "%s/wrong-%s.tsv", args[0], args[i]);
+        score_open(&scores[count], args[i], path);
+        score_read(&scores[count++], &lib, file,
+                   at ? strtod(at + 1, NULL) : HUGE_VAL);
+    }
+    score_print(&lib, scores, count);
+    for (size_t s = 0; s < count; s++)
+        score_clear(&scores[s]);
+    library_clear(&lib);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    char path[1024];
-    akin_error err;
-    akin_engine *engine;
-    akin_report report;
-    akin_level level = AKIN_LEVEL_NEAR;
-    score s = {.groups = 0};
-
-    if (argc < 5 || (argc > 5 && !akin_level_parse(argv[5], &level))) {
-        fprintf(stderr, "usage: bench_dedup SOURCE n m OUT [level]\n");
-        return 2;
-    }
-    size_t n = strtoul(argv[2], NULL, 10), m = strtoul(argv[3], NULL, 10);
-    if (akin_picture_init_library(&err)) die("libvips", &err);
-    make_library(argv[1], n, m, argv[4]);
-
-    snprintf(path, sizeof path, "%s/data", argv[4]);
-    akin_engine_options options = {.data_dir = path, .model_dir = MODEL};
-    if (akin_engine_open(&options, &engine, &err)) die(path, &err);
-    snprintf(path, sizeof path, "%s/library", argv[4]);
-    const char *const paths[] = {path};
-    akin_ingest ingest = {.paths = paths, .npaths = 1};
-    uint64_t started = akin_mono_ns();
-    if (akin_engine_ingest(engine, "library", &ingest, NULL, NULL, &report,
-                           &err))
-        die("ingest", &err);
-    double seconds = (double)(akin_mono_ns() - started) / 1e9;
-    printf("# %llu pictures in %.1f s, %.1f/s; %llu failed\n",
-           (unsigned long long)report.progress.done, seconds,
-           (double)report.progress.done / seconds,
-           (unsigned long long)report.progress.failed);
-    akin_report_clear(&report);
-
-    count_all(engine, level, &s);
-    printf("level %s, %zu originals, %zu others, %llu groups\n",
-           akin_level_text(level), n, m, (unsigned long long)s.groups);
-    for (int i = 1; i < FOLDERS; i++)
-        printf("%-12s recall %.4f\n", folder_name(i),
-               (double)s.found[i] / (double)n);
-    printf("%-12s %.5f  (%llu of %llu pairs are wrong)\n", "precision",
-           (double)s.right / (double)(s.right + s.wrong),
-           (unsigned long long)s.wrong,
-           (unsigned long long)(s.right + s.wrong));
-    akin_engine_close(engine);
-    return 0;
+    if (argc >= 5 && !strcmp(argv[1], "make")) return make(argc - 2, argv + 2);
+    if (argc >= 3 && !strcmp(argv[1], "measure"))
+        return measure(argc - 2, argv + 2);
+    return usage();
 }

@@ -285,7 +285,7 @@ typedef struct {
     float cut[4];         /* that crop: shares of its sides cut off left, top,
                              right, bottom */
     bool cut_b;           /* it is b that was cut (after its turn), else a */
-    uint32_t orientation; /* turn of b that fits best, 1..8 */
+    uint32_t orientation; /* turn of b in which its hash is closest, 1..8 */
 } akin_picture_match;
 
 /* Measured on 2577 photographs of clothing: see picture_hash.c. */
@@ -293,7 +293,7 @@ typedef struct {
 #define AKIN_PICTURE_NEAR_SIMILARITY 0.78f
 
 /* How much two pictures are the same one. turned: mirrored and turned copies
- * count too. 0.3 ms, turned 3 ms: for candidates, not for all pairs. */
+ * count too. About 0.05 ms: for candidates, not for all pairs. */
 void akin_picture_compare(const akin_picture_hashes *a,
                           const akin_picture_hashes *b, bool turned,
                           akin_picture_match *out);

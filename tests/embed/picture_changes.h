@@ -92,9 +92,14 @@ static inline akin_picture picture_bordered(const akin_picture *in,
     return out;
 }
 
-/* Blocky letters of 1/12 of the height, a row of them across the middle of the
- * lower half. */
-static inline akin_picture picture_marked(const akin_picture *in)
+static inline uint8_t picture_byte(double v)
+{
+    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v + 0.5);
+}
+
+/* Blocky white letters of 1/12 of the height, a row of them across the middle of
+ * the lower half, opaque by 0..1. */
+static inline akin_picture picture_marked(const akin_picture *in, double opaque)
 {
     static const uint8_t glyphs[6][5] = {
         {0x7e, 0x09, 0x09, 0x09, 0x7e}, {0x7f, 0x08, 0x14, 0x22, 0x41},
@@ -113,15 +118,10 @@ static inline akin_picture picture_marked(const akin_picture *in)
             if (column == 5 || !(glyphs[letter][column] >> (y / cell) & 1))
                 continue;
             for (c = 0; c < 3; c++)
-                p[c] = (uint8_t)((p[c] + 255) / 2);
+                p[c] = (uint8_t)(p[c] + opaque * (255 - p[c]));
         }
     }
     return out;
-}
-
-static inline uint8_t picture_byte(double v)
-{
-    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v + 0.5);
 }
 
 static inline akin_picture picture_toned(const akin_picture *in,
@@ -231,7 +231,7 @@ static inline void picture_changed(const akin_picture *in,
         break;
     case CHANGE_BORDER_W: out = picture_bordered(in, 0.05, 255); break;
     case CHANGE_BORDER_B: out = picture_bordered(in, 0.10, 0); break;
-    case CHANGE_WATERMARK: out = picture_marked(in); break;
+    case CHANGE_WATERMARK: out = picture_marked(in, 0.5); break;
     case CHANGE_BLUR: out = picture_blurred(in); break;
     case CHANGE_MIRROR:
     case CHANGE_QUARTER: out = picture_turned_copy(in, change); break;
