@@ -101,8 +101,7 @@ static akin_status open_http(akin_cli *cli, akin_service *service,
         .body_bytes = akin_config_uint(c, "http.max-body"),
         .connections = (uint32_t)akin_config_uint(c, "http.connections"),
         .idle_s = (uint32_t)akin_config_uint(c, "http.idle-timeout"),
-        .timeout_ms = (uint32_t)akin_config_uint(c, "http.query-timeout"),
-        .slow_ms = (uint32_t)akin_config_uint(c, "http.slow-log")};
+        .timeout_ms = (uint32_t)akin_config_uint(c, "http.query-timeout")};
     if (!akin_config_bool(c, "http") || !*t->bind) return AKIN_OK;
     akin_status rc = akin_http_open(service, &options, out, err);
     if (rc != AKIN_IO || akin_config_is_set(c, "http.port")) return rc;

@@ -132,6 +132,9 @@ static const akin_command table[] = {
      "[COUNT | LIST | INFO [command ...] | DOCS [command ...]]"},
     {"INFO", -1, READ, akin_cmd_info, "server", "state of the server",
      "[section ...]"},
+    {"SLOWLOG", -2, ADMIN | LOOP, akin_cmd_slowlog, "server",
+     "the requests that took longer than option slow-log says",
+     "GET [count] | LEN | RESET"},
     {"SHUTDOWN", -1, ADMIN | LOOP, akin_cmd_shutdown, "server",
      "finish what runs and end the server", "[SAVE | NOSAVE]"},
 };
@@ -167,13 +170,15 @@ akin_status akin_service_init(akin_service *service, akin_engine *engine,
     service->stats = akin_calloc(NCOMMANDS, sizeof *service->stats);
     if (!service->stats)
         return akin_fail(err, AKIN_NOMEM, "no memory for the statistics");
-    return AKIN_OK;
+    return akin_slowlog_open(&service->slowlog, err);
 }
 
 void akin_service_clear(akin_service *service)
 {
     akin_free(service->stats);
+    akin_slowlog_close(service->slowlog);
     service->stats = NULL;
+    service->slowlog = NULL;
 }
 
 /* Keeps the start of an argument for a message: cut, and only printable. */
@@ -237,6 +242,27 @@ static void count_call(akin_command_stats *stats, uint64_t ns, bool failed)
     if (failed) atomic_fetch_add(&stats->failed, 1);
 }
 
+bool akin_took_long(const akin_service *service, uint64_t ns)
+{
+    if (!service->server) return false;
+    double limit_ms = akin_config_real(service->config, "slow-log");
+    return limit_ms > 0 && (double)ns / 1e6 >= limit_ms;
+}
+
+/* What waits by its nature is not slow, and what runs on the loop may hold a
+ * password. */
+static void note_slow(const akin_call *call, const akin_command *row,
+                      uint64_t ns)
+{
+    const akin_session *session = call->session;
+    if (row->flags & LOOP ||
+        akin_command_is_slow(row, call->argc, call->argv) ||
+        !akin_took_long(call->service, ns))
+        return;
+    akin_slowlog_note(call->service->slowlog, ns, call->argv, call->argc,
+                      session->address ? session->address : "", session->name);
+}
+
 static void run(akin_call *call, const akin_command *row)
 {
     akin_reply *reply = call->reply;
@@ -252,8 +278,9 @@ static void run(akin_call *call, const akin_command *row)
         replace_by_error(reply, mark, AKIN_TOO_LARGE,
                          "the reply is too large; ask for less at a time");
     bool failed = reply->out.size > mark && reply->out.data[mark] == '-';
-    count_call(&call->service->stats[row - table], akin_mono_ns() - start,
-               failed);
+    uint64_t ns = akin_mono_ns() - start;
+    count_call(&call->service->stats[row - table], ns, failed);
+    note_slow(call, row, ns);
 }
 
 void akin_dispatch(akin_call *call)
@@ -292,8 +319,10 @@ static void vadd_together(akin_call *calls, size_t n, const akin_command *row,
     uint64_t start = akin_mono_ns();
     akin_vadd_many(calls, n, collection);
     uint64_t ns = (akin_mono_ns() - start) / n;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         count_call(stats, ns, false);
+        note_slow(&calls[i], row, ns);
+    }
 }
 
 void akin_dispatch_all(akin_call *calls, size_t n)

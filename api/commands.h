@@ -13,6 +13,7 @@
 #include "akin_base.h"
 #include "akin_engine.h"
 #include "resp.h"
+#include "slowlog.h"
 
 #define AKIN_CLIENT_NAME_BYTES 64
 
@@ -29,6 +30,7 @@ typedef struct {
     char library[AKIN_CLIENT_NAME_BYTES + 1];
     char library_version[AKIN_CLIENT_NAME_BYTES + 1];
     const char *last; /* name of the last command, kept by the loop; static */
+    const char *address; /* of the peer, the connection's; NULL: none */
 } akin_session;
 
 /* How often a command ran and how long; bucket i counts calls of less than
@@ -48,6 +50,7 @@ typedef struct {
     int64_t started_ms;
     atomic_bool stopping;      /* long waits end early */
     akin_command_stats *stats; /* a row each, as in akin_commands */
+    akin_slowlog *slowlog;
 } akin_service;
 
 /* engine and config are borrowed. */
@@ -148,6 +151,10 @@ const char *akin_lower_name(const char *name, char out[AKIN_COMMAND_BYTES]);
 /* "syntax error" with the option that was not understood. */
 akin_status akin_bad_option(akin_span option, akin_error *err);
 
+/* Whether what took ns belongs into the service's slow log: never without a
+ * server. */
+bool akin_took_long(const akin_service *service, uint64_t ns);
+
 /* Appends INFO's text for one section (NULL: the usual ones) to out. */
 void akin_info_text(akin_service *service, const char *section, akin_buf *out);
 
@@ -169,6 +176,7 @@ akin_handler akin_cmd_create, akin_cmd_drop, akin_cmd_list, akin_cmd_describe,
 akin_handler akin_cmd_ingest, akin_cmd_job, akin_cmd_check, akin_cmd_reindex,
     akin_cmd_save; /* commands_job.c */
 akin_handler akin_cmd_dupes, akin_cmd_dismiss,
-    akin_cmd_merge; /* commands_dupes.c */
+    akin_cmd_merge;            /* commands_dupes.c */
+akin_handler akin_cmd_slowlog; /* commands_slowlog.c */
 
 #endif

@@ -146,6 +146,43 @@ static struct MHD_Response *make_response(akin_http_call *call)
     return response;
 }
 
+/* The path as it came, but decoded: its row's with the parameters in place. */
+static void write_path(const akin_http_call *call, akin_buf *out)
+{
+    size_t n = 0;
+
+    for (const char *c = call->route->path; *c; c++) {
+        if (*c != '{') {
+            akin_buf_append(out, c, 1);
+            continue;
+        }
+        akin_buf_text(out, call->params[n++]);
+        c = strchr(c, '}');
+    }
+}
+
+static void note_slow(const akin_http_call *call, uint64_t ns)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    char address[96] = "", port[8];
+    akin_buf path = {0};
+
+    if (info && !getnameinfo(info->client_addr, sizeof(struct sockaddr_in6),
+                             address, sizeof address - sizeof port, port,
+                             sizeof port, NI_NUMERICHOST | NI_NUMERICSERV)) {
+        size_t used = strlen(address);
+        snprintf(address + used, sizeof address - used, ":%s", port);
+    }
+    write_path(call, &path);
+    akin_span words[] = {akin_span_of(call->route->method),
+                         {path.data, path.size},
+                         {call->body.data, call->body.size}};
+    akin_slowlog_note(call->service->slowlog, ns, words,
+                      call->body.size ? 3 : 2, address, "");
+    akin_buf_clear(&path);
+}
+
 static void count(akin_http_call *call)
 {
     akin_http *http = call->http;
@@ -156,10 +193,10 @@ static void count(akin_http_call *call)
     if (call->route) at = (size_t)(call->route - akin__http_routes(&n));
     akin_metrics_count(&http->stats.stats[at], ns, call->status >= 400);
     http->stats.bytes_out += call->sent_bytes;
-    if (http->options.slow_ms && ns / 1000000 >= http->options.slow_ms)
-        akin_log(AKIN_LOG_WARN, "slow request: %s %s took %llu ms",
-                 http->stats.names[at], call->params[0] ? call->params[0] : "",
-                 (unsigned long long)(ns / 1000000));
+    /* uploads and the like are as slow as they are large */
+    if (call->route && !(call->route->flags & (HTTP_SLOW | HTTP_LOOP)) &&
+        akin_took_long(call->service, ns))
+        note_slow(call, ns);
 }
 
 static enum MHD_Result send_reply(akin_http_call *call)

@@ -16,7 +16,6 @@ typedef struct {
     uint32_t connections; /* at once; 0: 512 */
     uint32_t idle_s;      /* a silent connection is closed; 0: 60 */
     uint32_t timeout_ms;  /* of one search; 0: 30,000 */
-    uint32_t slow_ms;     /* log requests that took longer; 0: never */
 } akin_http_options;
 
 /* Listens, once akin_server_open has set service->server and before

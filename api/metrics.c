@@ -6,6 +6,7 @@
 #include "json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -156,6 +157,18 @@ static void requests(akin_service *service, const akin_http_stats *http,
                resp->bytes_out, http, http ? http->bytes_out : 0);
     counter(out, "akin_connections_refused_total",
             "Connections over the limit.", resp->rejected);
+    if (service->server) {
+        akin_server_queues queues = akin_server_queued(service->server);
+        family(out, "akin_worker_queue", "gauge",
+               "Requests waiting for a worker.");
+        akin_buf_printf(out,
+                        "akin_worker_queue{pool=\"usual\"} %" PRIu32
+                        "\nakin_worker_queue{pool=\"slow\"} %" PRIu32 "\n",
+                        queues.usual, queues.slow);
+    }
+    counter(out, "akin_slow_requests_total",
+            "Requests that took longer than option slow-log.",
+            akin_slowlog_noted(service->slowlog));
     gauge(out, "akin_request_bytes_held", "Bytes of RESP requests in memory.",
           resp->held_bytes);
     if (http)
@@ -164,6 +177,25 @@ static void requests(akin_service *service, const akin_http_stats *http,
 }
 
 /* ---- the engine --------------------------------------------------------------- */
+
+/* Passes of the encoder by how many inputs they took. */
+static void batch_sizes(const akin_engine_stats *s, akin_buf *out)
+{
+    const char *name = "akin_encoder_batch_items";
+    uint64_t sum = 0;
+
+    family(out, name, "histogram", "Inputs in a pass of the encoder.");
+    for (size_t i = 0; i < AKIN_BATCH_SIZES; i++) {
+        sum += s->batch_sizes[i];
+        if (i + 1 < AKIN_BATCH_SIZES)
+            akin_buf_printf(out, "%s_bucket{le=\"%u\"} %" PRIu64 "\n", name,
+                            1u << i, sum);
+    }
+    akin_buf_printf(out,
+                    "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %" PRIu64
+                    "\n%s_count %" PRIu64 "\n",
+                    name, sum, name, s->encoder_items, name, sum);
+}
 
 static void engine_counters(const akin_engine_stats *s, akin_buf *out)
 {
@@ -177,11 +209,7 @@ static void engine_counters(const akin_engine_stats *s, akin_buf *out)
             s->pictures_decoded);
     plain(out, "akin_decode_seconds_total", "counter",
           "Thread time in decoding pictures.", (double)s->decode_ns / 1e9);
-    counter(out, "akin_encoder_batches_total",
-            "Passes of the encoder; items by batches is the mean batch.",
-            s->encoder_batches);
-    counter(out, "akin_encoder_items_total", "Pictures and texts encoded.",
-            s->encoder_items);
+    batch_sizes(s, out);
     plain(out, "akin_encoder_seconds_total", "counter",
           "Time in passes of the encoder.", (double)s->encoder_ns / 1e9);
     counter(out, "akin_text_cache_hits_total",
@@ -229,6 +257,14 @@ static double building_of(const akin_space_info *s)
 {
     return s->building;
 }
+static double generation_of(const akin_space_info *s)
+{
+    return (double)s->generation;
+}
+static double drifted_of(const akin_space_info *s)
+{
+    return (double)s->drifted;
+}
 
 static void one_space(akin_buf *out, const char *name, const char *collection,
                       const char *space, double value)
@@ -253,6 +289,12 @@ static void spaces(const akin_collection_info *list, size_t n, akin_buf *out)
         {"akin_index_recall",
          "Recall@10 measured at the default setting; exact search is 1.",
          recall_of},
+        {"akin_index_generation", "Number of the index's generation; 0: none.",
+         generation_of},
+        {"akin_index_drifted",
+         "Vectors added since training that fit the index ill; past a tenth "
+         "it is trained again.",
+         drifted_of},
         {"akin_index_building", "1 while a generation is built.", building_of},
     };
 
@@ -273,6 +315,53 @@ static void spaces(const akin_collection_info *list, size_t n, akin_buf *out)
     }
 }
 
+/* One gauge of drift for each collection that has something to tell. */
+static void one_drift(akin_buf *out, const char *name, const char *help,
+                      const char *kind, const akin_collection_info *list,
+                      double (*values)[2], size_t n, const char *const kinds[2])
+{
+    family(out, name, "gauge", help);
+    for (size_t i = 0; i < 2 * n; i++) {
+        double value = values[i / 2][i % 2];
+        if (isnan(value)) continue;
+        akin_buf_printf(out, "%s{", name);
+        label(out, "collection", list[i / 2].name);
+        akin_buf_printf(out, ",%s=\"%s\"} %.6g\n", kind, kinds[i % 2], value);
+    }
+}
+
+static void drifts(akin_service *service, const akin_collection_info *list,
+                   size_t n, akin_buf *out)
+{
+    static const char *const spaces[] = {"image", "caption"};
+    static const char *const questions[] = {"text", "picture"};
+    double(*put)[2] = akin_calloc(n + 1, sizeof *put);
+    double(*asked)[2] = akin_calloc(n + 1, sizeof *asked);
+
+    for (size_t i = 0; i < n && put && asked; i++) {
+        akin_drift d = {NAN, NAN, NAN, NAN};
+        akin_error err;
+        if (akin_engine_drift(service->engine, list[i].name, &d, &err))
+            akin_log(AKIN_LOG_DEBUG, "metrics: no drift: %s", err.message);
+        put[i][0] = d.put_image;
+        put[i][1] = d.put_caption;
+        asked[i][0] = d.asked_text;
+        asked[i][1] = d.asked_picture;
+    }
+    if (put && asked) {
+        one_drift(out, "akin_ingest_drift",
+                  "Distance of what was put lately from what the collection "
+                  "holds, in units of its spread.",
+                  "space", list, put, n, spaces);
+        one_drift(out, "akin_query_drift",
+                  "Distance of what was asked lately from what the collection "
+                  "holds, in units of its spread.",
+                  "kind", list, asked, n, questions);
+    }
+    akin_free(put);
+    akin_free(asked);
+}
+
 void akin_metrics_write(akin_service *service, const akin_http_stats *http,
                         akin_buf *out)
 {
@@ -291,7 +380,9 @@ void akin_metrics_write(akin_service *service, const akin_http_stats *http,
     engine_counters(&stats, out);
     if (akin_engine_list(service->engine, &list, &n, &err))
         akin_log(AKIN_LOG_WARN, "metrics: no collections: %s", err.message);
-    else
+    else {
         spaces(list, n, out);
+        drifts(service, list, n, out);
+    }
     akin_free(list);
 }

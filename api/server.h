@@ -54,6 +54,12 @@ struct akin_task {
 akin_status akin_server_hand_off(akin_server *server, akin_task *task,
                                  bool slow, akin_error *err) AKIN_MUST_CHECK;
 
+/* Tasks that wait for a worker; any thread, while the server runs. */
+typedef struct {
+    uint32_t usual, slow;
+} akin_server_queues;
+akin_server_queues akin_server_queued(akin_server *server);
+
 /* Something else that lives in the loop, such as HTTP: when the server stops,
  * stop(arg) is called once, and the loop runs on until idle(arg), by when it has
  * closed its handles. Loop thread; before run. */

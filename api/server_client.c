@@ -471,6 +471,7 @@ void akin__client_accept(akin_server *s, uv_stream_t *listener)
     c->session.proto = 2;
     c->session.authenticated = !s->service->password[0];
     c->session.id = ++s->last_client_id;
+    c->session.address = c->address;
     c->since_ms = c->active_ms = uv_now(&s->loop);
     limits = limits_of(s, c->session.authenticated);
     c->parser = akin_resp_parser_new(&limits);

@@ -37,6 +37,12 @@ akin_status akin_server_hand_off(akin_server *s, akin_task *task, bool slow,
     return rc;
 }
 
+akin_server_queues akin_server_queued(akin_server *s)
+{
+    return (akin_server_queues){akin_pool_queued(s->pool),
+                                akin_pool_queued(s->slow_pool)};
+}
+
 void akin__server_tasks_run_done(akin_server *s)
 {
     uv_mutex_lock(&s->lock);

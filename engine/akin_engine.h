@@ -133,6 +133,8 @@ AKIN_API void akin_engine_close(akin_engine *engine);
 /* Writes index generations and checkpoints now. */
 AKIN_API akin_status akin_engine_save(akin_engine *engine, akin_error *err);
 
+#define AKIN_BATCH_SIZES 9
+
 /* Counters since open, and sizes now; for INFO and /metrics. */
 typedef struct {
     uint64_t items, collections;
@@ -140,6 +142,9 @@ typedef struct {
     uint64_t puts, put_items;             /* calls, items */
     uint64_t pictures_decoded, decode_ns; /* thread time */
     uint64_t encoder_batches, encoder_items, encoder_ns;
+    uint64_t batch_sizes[AKIN_BATCH_SIZES]; /* of encoder_batches: those of at
+                                               most 1, 2, 4 ... items; the last
+                                               one all others */
     uint64_t text_cache_hits, text_cache_misses;
     uint64_t filter_cache_hits, filter_cache_misses;
     uint32_t encode_queue, decode_queue; /* waiting now */
@@ -208,6 +213,9 @@ typedef struct {
     uint64_t vectors;    /* live */
     uint64_t delta;      /* of them newer than the generation */
     uint64_t tombstones; /* dead in the generation */
+    uint64_t drifted;    /* added since training that fit its lists ill; past
+                            a tenth the index is trained again */
+    uint64_t generation; /* its number, 0: none */
     char kind[32];       /* "exact", "IVF4096,PQ64" ... */
     uint64_t memory_bytes, disk_bytes;
     double recall; /* measured at the default setting; 0: exact */
@@ -238,6 +246,20 @@ AKIN_API akin_status akin_engine_info(akin_engine *engine,
                                       const char *collection,
                                       akin_collection_info *out,
                                       akin_error *err);
+/* How far what came lately lies from what the collection holds: the distance of
+ * the means in units of the collection's spread. 0: no further than chance; 1:
+ * as far as an item lies from the middle of all. NAN: too few came since open.
+ * Questions in words are compared with captions where there are some; where
+ * not, the distance between words and pictures is in it. */
+typedef struct {
+    double put_image, put_caption;    /* vectors put, by space */
+    double asked_text, asked_picture; /* questions in words; all others */
+} akin_drift;
+/* Reads a sample of the vectors when they have changed: milliseconds. */
+AKIN_API akin_status akin_engine_drift(akin_engine *engine,
+                                       const char *collection, akin_drift *out,
+                                       akin_error *err);
+
 /* All, sorted by name; *out is the caller's, for akin_free. */
 AKIN_API akin_status akin_engine_list(akin_engine *engine,
                                       akin_collection_info **out, size_t *n,

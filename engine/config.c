@@ -105,8 +105,9 @@ static const akin_option table[] = {
          "seconds after which a silent HTTP connection is closed"),
     UINT("http.query-timeout", "30000", 1, 3600e3, RESTART,
          "milliseconds that one search over HTTP may take"),
-    UINT("http.slow-log", "0", 0, 3600e3, RESTART,
-         "report HTTP requests of at least so many milliseconds; 0: none"),
+    REAL("slow-log", "1000", 0, 3600e3, LIVE,
+         "milliseconds from which a request is logged, and kept for SLOWLOG; "
+         "0: none is"),
     CHOICE("log-level", "warn", "error,warn,info,debug", RESTART,
            "what the server reports on standard error"),
 };

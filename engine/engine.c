@@ -350,6 +350,8 @@ void akin_engine_get_stats(akin_engine *engine, akin_engine_stats *out)
     out->encoder_batches = atomic_load(&c->batches);
     out->encoder_items = atomic_load(&c->batch_items);
     out->encoder_ns = atomic_load(&c->batch_ns);
+    for (size_t i = 0; i < AKIN_BATCH_SIZES; i++)
+        out->batch_sizes[i] = atomic_load(&c->batch_sizes[i]);
     out->text_cache_hits = atomic_load(&c->text_hits);
     out->text_cache_misses = atomic_load(&c->text_misses);
     out->filter_cache_hits = atomic_load(&c->filter_hits);

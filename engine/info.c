@@ -52,6 +52,8 @@ static void space_info(akin__view *view, akin_space space, akin_space_info *out)
     out->vectors = stats.live;
     out->delta = stats.delta;
     out->tombstones = stats.tombstones;
+    out->drifted = stats.drifted;
+    out->generation = stats.generation;
     out->memory_bytes = stats.bytes_memory + stats.bytes_mapped;
     out->disk_bytes = stats.bytes_disk;
     out->recall = isnan(stats.recall) ? 0 : stats.recall;

@@ -112,6 +112,24 @@ akin_status akin__select(struct akin__collection *c, akin_filter filter,
                          akin__selection **out, akin_error *err);
 void akin__selection_release(akin__selection *selection); /* no-op on NULL */
 
+/* ---- drift (drift.c) --------------------------------------------------------- */
+
+typedef enum {
+    AKIN__IN_WORDS,
+    AKIN__BY_PICTURE,
+    AKIN__QUESTIONS
+} akin__question;
+
+/* What is put into a view and asked of it lately. Threads: safe. */
+typedef struct akin__drift akin__drift;
+akin_status akin__drift_open(uint32_t dim, akin__drift **out, akin_error *err);
+void akin__drift_close(akin__drift *drift); /* no-op on NULL */
+/* vectors: (n, dim) float16 of any length. unit: (dim). */
+void akin__drift_put(akin__drift *drift, akin_space space,
+                     const uint16_t *vectors, size_t n);
+void akin__drift_asked(akin__drift *drift, akin__question kind,
+                       const float *unit);
+
 /* ---- collections (collection.c, view.c) ------------------------------------- */
 
 typedef struct {
@@ -123,6 +141,7 @@ typedef struct {
     char *model_dir; /* NULL when raw */
     char *dir;       /* of the generations; NULL: in memory */
     akin_index *index[AKIN_SPACES];
+    akin__drift *drift;
     char why[AKIN_SPACES][160]; /* of the last build; under apply */
     pthread_mutex_t apply; /* held while changes go from storage to index */
     _Atomic uint64_t applied[AKIN_SPACES]; /* storage seq that is in there */
@@ -476,7 +495,7 @@ void akin__jobs_cancel_collection(akin__jobs *jobs, const char *collection);
 typedef struct {
     atomic_uint_fast64_t queries, query_ns, puts, put_items, decoded, decode_ns,
         batches, batch_items, batch_ns, text_hits, text_misses, filter_hits,
-        filter_misses;
+        filter_misses, batch_sizes[AKIN_BATCH_SIZES];
 } akin__counters;
 
 struct akin_engine {

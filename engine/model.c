@@ -146,6 +146,15 @@ static void await_batch(akin__lane *lane)
             return;
 }
 
+/* The class of akin_engine_stats.batch_sizes. */
+static size_t size_class(size_t rows)
+{
+    size_t i = 0;
+    while (i + 1 < AKIN_BATCH_SIZES && rows > (size_t)1 << i)
+        i++;
+    return i;
+}
+
 static void *lane_main(void *arg)
 {
     akin__lane *lane = arg;
@@ -166,6 +175,7 @@ static void *lane_main(void *arg)
             encode_rows(lane, list->pixels, list->texts, list->n, list->out,
                         list->failed, &list->error);
         atomic_fetch_add(&counters->batches, 1);
+        atomic_fetch_add(&counters->batch_sizes[size_class(rows)], 1);
         atomic_fetch_add(&counters->batch_items, rows);
         atomic_fetch_add(&counters->batch_ns, akin_mono_ns() - started);
 

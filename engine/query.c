@@ -462,6 +462,14 @@ static uint64_t lap(uint64_t *since)
     return passed;
 }
 
+/* For the drift of questions: once for each, not for its further pages. */
+static void note_question(const asking *a)
+{
+    akin__question kind = a->all_text ? AKIN__IN_WORDS : AKIN__BY_PICTURE;
+    if (!a->query->offset)
+        akin__drift_asked(a->view->drift, kind, a->vectors[AKIN_SPACE_IMAGE]);
+}
+
 static akin_status ask(asking *a, akin_results *out, akin_error *err)
 {
     const akin_query *q = a->query;
@@ -469,6 +477,7 @@ static akin_status ask(asking *a, akin_results *out, akin_error *err)
     uint64_t clock = akin_mono_ns();
     akin_status rc = resolve(a, err);
 
+    if (!rc) note_question(a);
     out->embed_ns = lap(&clock);
     out->dim = a->view->dim;
     if (!rc) rc = check_time(a, err);

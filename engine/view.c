@@ -27,6 +27,8 @@ static bool all_zero(const uint8_t *p, size_t n)
 /* Removals come first, then vectors; both are handed on in batches. */
 typedef struct {
     akin_index *index;
+    akin__drift *drift; /* NULL: what is fed is not new */
+    akin_space space;
     uint32_t dim;
     uint64_t *labels;  /* (BATCH) */
     uint16_t *vectors; /* (BATCH, dim) */
@@ -43,6 +45,8 @@ static bool flush(feed *f)
                     ? akin_index_remove(f->index, f->labels, f->n, NULL, f->err)
                     : akin_index_put_many(f->index, f->labels, f->vectors, f->n,
                                           f->err);
+    if (f->n && !f->rc && !f->removing && f->drift)
+        akin__drift_put(f->drift, f->space, f->vectors, f->n);
     f->n = 0;
     return f->rc == AKIN_OK;
 }
@@ -69,10 +73,14 @@ static bool on_change(void *user, const akin_change *change)
 
 /* view.apply is held. */
 static akin_status feed_space(akin_storage *storage, uint32_t collection,
-                              akin__view *view, akin_space space,
+                              akin__view *view, akin_space space, bool news,
                               akin_error *err)
 {
-    feed f = {.index = view->index[space], .dim = view->dim, .err = err};
+    feed f = {.index = view->index[space],
+              .drift = news ? view->drift : NULL,
+              .space = space,
+              .dim = view->dim,
+              .err = err};
     uint64_t upto = 0, since = atomic_load(&view->applied[space]);
 
     f.labels = akin_calloc(BATCH, sizeof *f.labels);
@@ -91,13 +99,14 @@ static akin_status feed_space(akin_storage *storage, uint32_t collection,
     return rc;
 }
 
+/* news: what comes was put just now. */
 static akin_status catch_up(akin_storage *storage, uint32_t collection,
-                            akin__view *view, akin_error *err)
+                            akin__view *view, bool news, akin_error *err)
 {
     akin_status rc = AKIN_OK;
     pthread_mutex_lock(&view->apply);
     for (int space = 0; space < AKIN_SPACES && !rc; space++)
-        rc = feed_space(storage, collection, view, space, err);
+        rc = feed_space(storage, collection, view, space, news, err);
     pthread_mutex_unlock(&view->apply);
     return rc;
 }
@@ -105,7 +114,7 @@ static akin_status catch_up(akin_storage *storage, uint32_t collection,
 akin_status akin__view_catch_up(akin__collection *c, akin__view *view,
                                 akin_error *err)
 {
-    return catch_up(c->engine->storage, c->num, view, err);
+    return catch_up(c->engine->storage, c->num, view, true, err);
 }
 
 /* ---- opening ---------------------------------------------------------------------- */
@@ -114,6 +123,7 @@ static void view_close(akin__view *view)
 {
     for (int i = 0; i < AKIN_SPACES; i++)
         akin_index_close(view->index[i]);
+    akin__drift_close(view->drift);
     pthread_mutex_destroy(&view->apply);
     akin_free(view->model_dir);
     akin_free(view->dir);
@@ -179,6 +189,7 @@ static akin_status try_open(akin_engine *engine, const akin_collection *from,
     view->dim = from->current.dim;
 
     akin_status rc = view_dir(engine, view, from->collection, err);
+    if (!rc) rc = akin__drift_open(view->dim, &view->drift, err);
     if (!rc && !view->raw) {
         view->model_dir =
             akin_strdup(from->current.path ? from->current.path : "");
@@ -192,7 +203,7 @@ static akin_status try_open(akin_engine *engine, const akin_collection *from,
     }
     for (int i = 0; i < AKIN_SPACES && !rc; i++)
         rc = open_space(engine, view, i, err);
-    if (!rc) rc = catch_up(engine->storage, from->collection, view, err);
+    if (!rc) rc = catch_up(engine->storage, from->collection, view, false, err);
     if (rc) {
         view_close(view);
         return rc;

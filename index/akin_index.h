@@ -279,6 +279,7 @@ typedef struct {
     uint64_t covered_seq;   /* 0: none */
     uint64_t trained_on;    /* rows there were at the last training */
     double trained_seconds; /* how long that and adding them took */
+    uint64_t drifted;       /* rows added since that fit the lists ill */
     uint32_t dim, nlist, m;
     uint32_t nprobe, candidates; /* chosen for the index's own recall, k = 10 */
     float recall;                /* measured there; NaN: exact or unknown */

@@ -307,6 +307,7 @@ static void stats_of_generation(const akin_index *index, const akin__view *view,
     out->generation = head->number;
     out->covered_seq = head->covered_seq;
     out->trained_on = head->trained_on;
+    out->drifted = head->drifted;
     out->nlist = head->nlist;
     out->m = head->m;
     out->trained_seconds = head->trained_s;
