@@ -17,6 +17,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,11 @@ void akin__http_headers(struct MHD_Response *response,
            "manifest-src 'self'; base-uri 'none'; form-action 'none'; "
            "frame-ancestors 'none'");
     if (call->etag[0]) header(response, "ETag", call->etag);
+    if (call->gzipped) header(response, "Content-Encoding", "gzip");
+    if (call->gzipped || call->etag[0])
+        header(response, "Vary", "Accept-Encoding");
+    if (call->disposition[0])
+        header(response, "Content-Disposition", call->disposition);
     if (call->allow[0]) header(response, "Allow", call->allow);
     if (call->status == 503) header(response, "Retry-After", "1");
     if (call->status == 401)
@@ -86,7 +92,8 @@ void akin__http_headers(struct MHD_Response *response,
 
 /* "bytes=a-b", "bytes=a-", "bytes=-n" of a body of size bytes. false: none, or
  * several, or out of bounds: the whole body is sent. */
-static bool parse_range(const char *text, size_t size, size_t *from, size_t *to)
+static bool parse_range(const char *text, uint64_t size, uint64_t *from,
+                        uint64_t *to)
 {
     const char *digits = "0123456789";
 
@@ -99,49 +106,56 @@ static bool parse_range(const char *text, size_t size, size_t *from, size_t *to)
     unsigned long long a = strtoull(text, NULL, 10);
     unsigned long long b = strtoull(text + first + 1, NULL, 10);
     if (!first) { /* the last b bytes */
-        *from = b < size ? size - (size_t)b : 0;
+        *from = b < size ? size - b : 0;
         *to = size - 1;
         return b > 0;
     }
-    *from = (size_t)a;
-    *to = last && b < size ? (size_t)b : size - 1;
+    *from = a;
+    *to = last && b < size ? b : size - 1;
     return a < size && *from <= *to;
 }
 
-/* Cuts what is sent to the range asked for. */
-static void apply_range(akin_http_call *call, char *content_range, size_t room)
-{
-    size_t size = call->constant.data ? call->constant.size : call->out.size;
-    size_t from, to;
+/* What of the body is sent. */
+typedef struct {
+    uint64_t from, size;
+    char content_range[80]; /* "": all of it */
+} part;
 
-    content_range[0] = 0;
+static part choose_part(akin_http_call *call)
+{
+    uint64_t size = call->file >= 0       ? call->file_bytes
+                    : call->constant.data ? call->constant.size
+                                          : call->out.size;
+    part all = {.size = size};
+    uint64_t from, to;
+
     if (call->status != 200 || !call->etag[0] || !call->range[0] ||
+        (call->if_range[0] && strcmp(call->if_range, call->etag)) ||
         !parse_range(call->range, size, &from, &to))
-        return;
-    snprintf(content_range, room, "bytes %zu-%zu/%zu", from, to, size);
+        return all;
+    part some = {.from = from, .size = to - from + 1};
+    snprintf(some.content_range, sizeof some.content_range,
+             "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, to, size);
     call->status = 206;
-    if (call->constant.data) {
-        call->constant.data = (const uint8_t *)call->constant.data + from;
-        call->constant.size = to - from + 1;
-    } else {
-        memmove(call->out.data, call->out.data + from, to - from + 1);
-        call->out.size = to - from + 1;
-    }
+    return some;
 }
 
 /* The reply's body moves from the call to the response. */
-static struct MHD_Response *make_response(akin_http_call *call)
+static struct MHD_Response *make_response(akin_http_call *call, const part *p)
 {
     if (call->status == 304)
         return MHD_create_response_from_buffer(0, (void *)"",
                                                MHD_RESPMEM_PERSISTENT);
+    if (call->file >= 0) return akin__http_file(call, p->from, p->size);
     if (call->constant.data)
-        return MHD_create_response_from_buffer(call->constant.size,
-                                               (void *)call->constant.data,
-                                               MHD_RESPMEM_PERSISTENT);
+        return MHD_create_response_from_buffer(
+            (size_t)p->size, (uint8_t *)call->constant.data + p->from,
+            MHD_RESPMEM_PERSISTENT);
+    if (p->from)
+        memmove(call->out.data, call->out.data + p->from, (size_t)p->size);
     struct MHD_Response *response =
         MHD_create_response_from_buffer_with_free_callback(
-            call->out.size, call->out.data, akin_free);
+            (size_t)p->size, call->out.data, akin_free);
     if (response) call->out = (akin_buf){0};
     return response;
 }
@@ -183,6 +197,15 @@ static void note_slow(const akin_http_call *call, uint64_t ns)
     akin_buf_clear(&path);
 }
 
+/* Whether the client has what it asks for: an ETag of its list, or "*". */
+static bool is_known(const akin_http_call *call)
+{
+    const char *list = call->if_none_match;
+
+    if (!call->etag[0] || !*list || call->status != 200) return false;
+    return strstr(list, call->etag) || !strcmp(list, "*");
+}
+
 static void count(akin_http_call *call)
 {
     akin_http *http = call->http;
@@ -201,20 +224,17 @@ static void count(akin_http_call *call)
 
 static enum MHD_Result send_reply(akin_http_call *call)
 {
-    char content_range[80];
-
-    if (call->etag[0] && !strcmp(call->if_none_match, call->etag) &&
-        call->status == 200)
-        call->status = 304;
-    apply_range(call, content_range, sizeof content_range);
-    call->sent_bytes =
-        call->constant.data ? call->constant.size : call->out.size;
+    akin__http_gzip_constant(call);
+    if (is_known(call)) call->status = 304;
+    part p = choose_part(call);
+    call->sent_bytes = call->status == 304 ? 0 : p.size;
     count(call);
-    struct MHD_Response *response = make_response(call);
+    struct MHD_Response *response = make_response(call, &p);
     if (!response) return MHD_NO;
     akin__http_headers(response, call);
-    if (call->etag[0]) header(response, "Accept-Ranges", "bytes");
-    if (content_range[0]) header(response, "Content-Range", content_range);
+    if (call->etag[0] && !call->gzipped)
+        header(response, "Accept-Ranges", "bytes");
+    if (p.content_range[0]) header(response, "Content-Range", p.content_range);
     enum MHD_Result ok =
         MHD_queue_response(call->connection, call->status, response);
     MHD_destroy_response(response);
@@ -345,6 +365,8 @@ static enum MHD_Result begin(akin_http_call *call,
     copy_header(call, "If-None-Match", call->if_none_match,
                 sizeof call->if_none_match);
     copy_header(call, "Range", call->range, sizeof call->range);
+    copy_header(call, "If-Range", call->if_range, sizeof call->if_range);
+    call->gzip = akin__http_accepts_gzip(value_of(call, "Accept-Encoding"));
 
     akin_status rc = akin__http_route(call, method, &err);
     if (!rc) rc = akin__http_allowed(call, &err);
@@ -430,6 +452,7 @@ static void *first_line(void *user, const char *target,
     call->engine = http->service->engine;
     call->started_ns = akin_mono_ns();
     call->status = 200;
+    call->file = -1;
     http->calls++;
     http->stats.bytes_in += strlen(target);
     return call;
@@ -685,6 +708,8 @@ void akin_http_close(akin_http *http)
     if (http->daemon) MHD_stop_daemon(http->daemon);
     if (http->listener >= 0) close(http->listener);
     akin_buf_clear(&http->events);
+    for (size_t i = 0; i < http->npacked; i++)
+        akin_buf_clear(&http->packed[i].bytes);
     pthread_mutex_destroy(&http->payload_lock);
     akin_free((void *)http->stats.names);
     akin_free(http->stats.stats);

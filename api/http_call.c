@@ -6,6 +6,7 @@
 #include "http_internal.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define REPLY_BYTES (256u << 20) /* the largest reply */
 
@@ -23,6 +24,10 @@ void akin__http_fail(akin_http_call *call, akin_status rc,
     call->type = NULL;
     call->cache = NULL;
     call->etag[0] = 0;
+    call->gzipped = false;
+    call->disposition[0] = 0;
+    if (call->file >= 0) close(call->file);
+    call->file = -1;
     call->constant = (akin_span){0};
     akin_buf_clear(&call->out);
     call->out = (akin_buf){0};
@@ -63,13 +68,17 @@ void akin__http_run(akin_http_call *call)
     if (!rc && call->out.failed)
         rc = akin_fail(&err, AKIN_TOO_LARGE,
                        "the reply would be larger than %u bytes", REPLY_BYTES);
-    if (rc) akin__http_fail(call, rc, &err);
+    if (rc)
+        akin__http_fail(call, rc, &err);
+    else if (!(flags & HTTP_LOOP) && !call->more)
+        akin__http_gzip(call);
 }
 
 void akin__http_call_free(akin_http_call *call)
 {
     if (call->state_free) call->state_free(call->state);
     if (call->form) MHD_destroy_post_processor(call->form);
+    if (call->file >= 0) close(call->file);
     json_decref(call->json);
     akin_buf_clear(&call->body);
     akin_buf_clear(&call->out);

@@ -13,6 +13,7 @@
 
 #define HTTP_PARAMS      3          /* most {names} in a path */
 #define HTTP_QUERY       16         /* most ?name=value pairs */
+#define HTTP_PACKED      32         /* most constant files kept compressed */
 #define HTTP_CHUNK_BYTES (4u << 20) /* of a streamed body, at a time */
 
 typedef struct akin_http_call akin_http_call;
@@ -65,19 +66,24 @@ struct akin_http_call {
     size_t received_bytes;
     struct MHD_PostProcessor *form; /* HTTP_FORM, when it is one */
     json_t *json;                   /* HTTP_JSON */
-    char if_none_match[72], range[40];
+    char if_none_match[256], if_range[80], range[40];
     bool html; /* the client would like a page */
+    bool gzip; /* and takes it compressed */
 
     /* the reply */
     unsigned status;   /* 200 unless the handler says otherwise */
     const char *type;  /* application/json unless it says otherwise; static */
     const char *cache; /* Cache-Control; NULL: no-store */
-    char etag[72];     /* with its quotes; "": none */
-    char allow[64];    /* for 405 */
+    char etag[80];     /* with its quotes; "": none */
+    char disposition[280];
+    char allow[64]; /* for 405 */
     size_t sent_bytes;
     akin_buf out;
-    akin_span constant; /* sent instead of out when data is not NULL; static */
-    void *state;        /* a streaming handler's own, and who frees it */
+    akin_span constant;  /* sent instead of out when data is not NULL; static */
+    int file;            /* sent instead, when it is not -1; closed after */
+    uint64_t file_bytes; /* its size */
+    bool gzipped;        /* what is sent */
+    void *state;         /* a streaming handler's own, and who frees it */
     void (*state_free)(void *state);
 
     enum { HTTP_READING, HTTP_RUNNING, HTTP_DONE } phase;
@@ -100,6 +106,11 @@ struct akin_http {
     size_t held_bytes; /* in their bodies */
     akin_http_stats stats;
     pthread_mutex_t payload_lock; /* read-modify-write of attributes */
+    struct {
+        const void *plain;
+        akin_buf bytes;
+    } packed[HTTP_PACKED]; /* constant files, compressed; loop thread */
+    size_t npacked;
     struct akin_http_stream *streams;
     akin_buf events; /* the last event sent */
     bool events_asked;
@@ -113,6 +124,17 @@ void akin__http_pump(akin_http *http);
 /* The headers that every reply has. */
 void akin__http_headers(struct MHD_Response *response,
                         const akin_http_call *call);
+
+/* ---- http_gzip.c, http_file.c ----------------------------------------------- */
+
+bool akin__http_accepts_gzip(const char *header); /* Accept-Encoding, or NULL */
+/* Compresses the reply where that is worth it. On the worker: what the handler
+ * wrote. On the loop thread: a constant file. */
+void akin__http_gzip(akin_http_call *call);
+void akin__http_gzip_constant(akin_http_call *call);
+/* A response of `size` bytes of call->file, which it takes; NULL: no memory. */
+struct MHD_Response *akin__http_file(akin_http_call *call, uint64_t from,
+                                     uint64_t size);
 
 /* ---- http_routes.c ------------------------------------------------------- */
 

@@ -64,6 +64,28 @@ static const akin_http_route table[] = {
     {"POST", COLLECTION "/rebuild", "rebuild_index", 0, akin__http_rebuild,
      "jobs", "Build the indexes anew, as a job", NULL, "Job"},
 
+    /* snapshots */
+    {"GET", "/snapshots", "list_full_snapshots", 0, akin__http_snapshots,
+     "snapshots", "Snapshots of the whole store", NULL, "Snapshots"},
+    {"POST", "/snapshots", "create_full_snapshot", HTTP_SLOW,
+     akin__http_create_snapshot, "snapshots", "Copy the whole store", NULL,
+     "Snapshot"},
+    {"GET", "/snapshots/{snapshot}", "get_full_snapshot", HTTP_RAW,
+     akin__http_get_snapshot, "snapshots", "Its file, also by ranges", NULL,
+     NULL},
+    {"DELETE", "/snapshots/{snapshot}", "delete_full_snapshot", 0,
+     akin__http_delete_snapshot, "snapshots", "Delete it", NULL, "Boolean"},
+    {"GET", COLLECTION "/snapshots", "list_snapshots", 0, akin__http_snapshots,
+     "snapshots", "Snapshots of a collection", NULL, "Snapshots"},
+    {"POST", COLLECTION "/snapshots", "create_snapshot", HTTP_SLOW,
+     akin__http_create_snapshot, "snapshots", "Copy a collection", NULL,
+     "Snapshot"},
+    {"GET", COLLECTION "/snapshots/{snapshot}", "get_snapshot", HTTP_RAW,
+     akin__http_get_snapshot, "snapshots", "Its file, also by ranges", NULL,
+     NULL},
+    {"DELETE", COLLECTION "/snapshots/{snapshot}", "delete_snapshot", 0,
+     akin__http_delete_snapshot, "snapshots", "Delete it", NULL, "Boolean"},
+
     /* points: putting and changing */
     {"PUT", POINTS, "upsert_points", HTTP_JSON, akin__http_put_points, "points",
      "Put points, replacing those of the same ids", "Upsert", "Update"},

@@ -65,6 +65,12 @@ static const akin_http_schema schemas[] = {
      "\"type\":\"string\"},\"collection_name\":{\"type\":\"string\"}},"
      "\"required\":[\"alias_name\",\"collection_name\"]}}},\"required\":["
      "\"aliases\"]}"},
+    {"Snapshot",
+     "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},"
+     "\"creation_time\":{\"type\":\"string\"},\"size\":{\"type\":\"integer\"},"
+     "\"checksum\":{\"type\":[\"string\",\"null\"]}},\"required\":[\"name\","
+     "\"size\"]}"},
+    {"Snapshots", "{\"type\":\"array\",\"items\":{\"$ref\":\"@Snapshot\"}}"},
     {"DeleteVectors",
      "{\"type\":\"object\",\"properties\":{\"points\":{\"type\":\"array\","
      "\"items\":{\"$ref\":\"@PointId\"}},\"filter\":{\"$ref\":\"@Filter\"},"

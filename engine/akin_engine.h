@@ -10,6 +10,7 @@
  *   long work      akin_engine_ingest/rebuild/reindex, and the same as jobs
  *   questions      akin_engine_search/count/embed_text/embed_picture
  *   trust          akin_engine_check
+ *   snapshots      akin_engine_snapshot_create/open/delete, akin_engine_snapshots
  *
  * Unless a comment says otherwise: a function may be called from any thread at
  * any time between open and close; arguments are borrowed for the call; spans of
@@ -910,6 +911,43 @@ AKIN_API akin_status akin_engine_check(akin_engine *engine,
                                        const char *collection, bool repair,
                                        akin_progress_call *progress, void *user,
                                        akin_check_report *out, akin_error *err);
+
+/* ---- snapshots (engine/snapshot.c) --------------------------------------------- */
+
+/* A snapshot is one file under the data directory, a tar of a data directory
+ * with one collection in it, or (collection NULL) with everything; whoever
+ * unpacks it into an empty folder can open that. */
+typedef struct {
+    char name[256];
+    uint64_t size;
+    int64_t created_ms;
+    char sha256[65]; /* hex; "": not known */
+} akin_snapshot_info;
+
+/* Whether a snapshot may be called that: no path, "NAME.snapshot". */
+AKIN_API bool akin_snapshot_name_ok(const char *name);
+/* Makes one, as of one moment, while everything goes on. Fails with AKIN_BUSY
+ * (another is being made), AKIN_CANCELLED (by progress, which may be NULL, or
+ * by closing the engine); nothing is left then. */
+AKIN_API akin_status akin_engine_snapshot_create(
+    akin_engine *engine, const char *collection, akin_progress_call *progress,
+    void *user, akin_snapshot_info *out, akin_error *err);
+/* Newest first, at most 10,000; *out for akin_free. The collection need not be
+ * there any more. */
+AKIN_API akin_status akin_engine_snapshots(akin_engine *engine,
+                                           const char *collection,
+                                           akin_snapshot_info **out, size_t *n,
+                                           akin_error *err) AKIN_MUST_CHECK;
+/* Opens its file for reading; *fd is the caller's to close. AKIN_NOT_FOUND. */
+AKIN_API akin_status akin_engine_snapshot_open(akin_engine *engine,
+                                               const char *collection,
+                                               const char *name,
+                                               akin_snapshot_info *out, int *fd,
+                                               akin_error *err);
+AKIN_API akin_status akin_engine_snapshot_delete(akin_engine *engine,
+                                                 const char *collection,
+                                                 const char *name,
+                                                 akin_error *err);
 
 #ifdef __cplusplus
 }

@@ -243,6 +243,7 @@ akin_status akin_engine_open(const akin_engine_options *options,
     engine->read_only = options->read_only;
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->wake_lock, NULL);
+    pthread_mutex_init(&engine->snapshot_lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&engine->wake, &attr);
@@ -291,6 +292,7 @@ void akin_engine_close(akin_engine *engine)
     akin_config_close(engine->own_config);
     pthread_mutex_destroy(&engine->lock);
     pthread_mutex_destroy(&engine->wake_lock);
+    pthread_mutex_destroy(&engine->snapshot_lock);
     pthread_cond_destroy(&engine->wake);
     akin_free(engine->data_dir);
     akin_free(engine->index_dir);

@@ -5,7 +5,8 @@
  *   collection -> view (counted; the two indexes of one model; swapped whole
  *                 when the model changes or an index is built from nothing)
  *
- * Lock order: engine.lock, collection.lock, view.apply, model.lock, lane.lock.
+ * Lock order: engine.snapshot_lock, engine.lock, collection.lock, view.apply,
+ * model.lock, lane.lock.
  * Storage and index have locks of their own and call nothing of ours but the
  * callbacks we hand them. */
 #ifndef AKIN_ENGINE_INTERNAL_H
@@ -515,6 +516,7 @@ struct akin_engine {
     struct akin__alias *aliases; /* (naliases), by name */
     size_t naliases;
 
+    pthread_mutex_t snapshot_lock; /* one snapshot is made at a time */
     pthread_t maintenance;
     bool maintained;
     pthread_mutex_t wake_lock;

@@ -699,6 +699,13 @@ akin_status akin_storage_backup(akin_storage *storage, const char *dir,
                                 akin_backup_progress *progress, void *user,
                                 akin_error *err) AKIN_MUST_CHECK;
 
+/* The same of one collection: dir becomes a directory that can be opened as any
+ * other, with that collection and nothing else, as of one moment. Aliases and
+ * jobs stay behind. */
+akin_status akin_storage_export(akin_storage *storage, uint32_t collection,
+                                const char *dir, akin_backup_progress *progress,
+                                void *user, akin_error *err) AKIN_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

@@ -161,7 +161,7 @@ static akin_status tag_all(akin__conn *conn, uint32_t collection,
 
 /* ---- declaring ----------------------------------------------------------- */
 
-static akin_status make_index(akin__conn *conn, uint32_t collection,
+akin_status akin__field_index(akin__conn *conn, uint32_t collection,
                               uint64_t field, const char *path, akin_error *err)
 {
     /* %Q quotes the path as an SQL string: an index takes no parameters. */
@@ -189,7 +189,7 @@ static akin_status declare(akin__writing *w, const akin_write *op,
     result->outcome = AKIN_CREATED;
     if (op->type == AKIN_FIELD_TAGS)
         return tag_all(w->conn, op->collection, field, op->name, err);
-    return make_index(w->conn, op->collection, field, path, err);
+    return akin__field_index(w->conn, op->collection, field, path, err);
 }
 
 akin_status akin__op_field(akin__writing *w, const akin_write *op,

@@ -100,8 +100,8 @@ struct akin_storage {
         akin__call *first, *last;
         bool stop, running;
         pthread_t thread;
-        akin__conn conn; /* the writer thread's */
-        uint64_t seq;    /* the writer thread's; last given out */
+        akin__conn conn;   /* the writer thread's */
+        uint64_t seq;      /* the writer thread's; last given out */
         atomic_bool sweep; /* set at open and by the writer thread: it may use
                               conn with nothing queued, for dropped things are
                               left */
@@ -252,6 +252,9 @@ akin_status akin__item_fill(akin__item_reader *reader, sqlite3_stmt *row,
 akin_status akin__caption_set(akin__conn *conn, uint32_t collection, bool table,
                               bool replace, uint64_t num, akin_span caption,
                               akin_error *err);
+/* Makes the collection's full text table. */
+akin_status akin__captions_make(akin__conn *conn, uint32_t collection,
+                                akin_error *err);
 akin_status akin__caption_remove(akin__conn *conn, uint32_t collection,
                                  uint64_t num, akin_error *err);
 
@@ -315,6 +318,10 @@ akin_status akin__tags_remove(akin__conn *conn, uint32_t collection,
                               uint64_t num, akin_span attributes,
                               akin_error *err);
 
+/* The expression index of a declared field; path: as SQLite spells it. */
+akin_status akin__field_index(akin__conn *conn, uint32_t collection,
+                              uint64_t field, const char *path,
+                              akin_error *err);
 /* Drops the expression indexes of a collection and their fields. */
 akin_status akin__fields_drop(akin__conn *conn, uint32_t collection,
                               akin_error *err);

@@ -19,8 +19,8 @@
 #define MIN_PREFIX      3    /* shorter beginnings match half the dictionary */
 #define MAX_QUERY_BYTES 4096 /* of the text searched for */
 
-static akin_status make_table(akin__conn *conn, uint32_t collection,
-                              akin_error *err)
+akin_status akin__captions_make(akin__conn *conn, uint32_t collection,
+                                akin_error *err)
 {
     char sql[200];
     sqlite3_snprintf((int)sizeof sql, sql,
@@ -53,7 +53,7 @@ akin_status akin__caption_set(akin__conn *conn, uint32_t collection, bool table,
 
     if (table && replace) rc = akin__caption_remove(conn, collection, num, err);
     if (rc || caption.size == 0) return rc;
-    if (!table) rc = make_table(conn, collection, err);
+    if (!table) rc = akin__captions_make(conn, collection, err);
     sqlite3_snprintf((int)sizeof sql, sql,
                      "INSERT INTO captions_%u(rowid, caption) VALUES(?1, ?2)",
                      collection);

@@ -1,0 +1,329 @@
+/* Snapshots: one is a data directory in a tar, whole and of one moment, of the
+ * store or of one collection; names cannot lead anywhere else. */
+#include "harness.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static char *dir;
+static akin_engine *engine;
+
+static int setup(void **state)
+{
+    (void)state;
+    dir = scratch_make();
+    engine = open_engine(dir, NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+    return 0;
+}
+
+static void make(const char *name)
+{
+    static const akin_field fields[] = {{"n", AKIN_ATTRIBUTE_NUMBER},
+                                        {"tags", AKIN_ATTRIBUTE_TAGS}};
+    akin_collection_options o = {.dim = 3, .fields = fields, .nfields = 2};
+    must(akin_engine_create(engine, name, &o, err));
+}
+
+static void put(const char *name, int first, int n)
+{
+    akin_item_input items[100];
+    akin_put_result results[100];
+    static char ids[100][16], json[100][64];
+    static float vectors[100][3];
+
+    assert_true(n <= 100);
+    memset(items, 0, sizeof items);
+    for (int i = 0; i < n; i++) {
+        int k = first + i;
+        snprintf(ids[i], sizeof ids[i], "%d", k);
+        snprintf(json[i], sizeof json[i], "{\"n\":%d,\"tags\":[\"t%d\"]}", k,
+                 k % 3);
+        vectors[i][0] = 1;
+        vectors[i][1] = (float)k;
+        items[i] = (akin_item_input){.id = akin_span_of(ids[i]),
+                                     .vector = vectors[i],
+                                     .dim = 3,
+                                     .attributes = akin_span_of(json[i])};
+    }
+    must(akin_engine_put(engine, name, items, (size_t)n, NULL, results, err));
+    for (int i = 0; i < n; i++)
+        assert_int_equal(results[i].status, AKIN_OK);
+}
+
+static uint64_t count(akin_engine *e, const char *name, const char *filter)
+{
+    uint64_t n = 0;
+    must(akin_engine_count(e, name, (akin_filter){akin_span_of(filter), true},
+                           &n, err));
+    return n;
+}
+
+/* Unpacks it with tar into a folder, for scratch_remove and akin_free. */
+static char *unpack(const char *collection, const char *name)
+{
+    char *into = scratch_make();
+    char *command = akin_format("tar -xf '%s/snapshots/%s%s/%s' -C '%s'", dir,
+                                collection ? "collections/" : "",
+                                collection ? collection : "", name, into);
+    assert_int_equal(system(command), 0);
+    akin_free(command);
+    return into;
+}
+
+static void clean(akin_engine *e)
+{
+    akin_check_report report = {0};
+    must(akin_engine_check(e, NULL, false, NULL, NULL, &report, err));
+    if (report.problems) fail_msg("%s", report.messages[0]);
+    akin_check_report_clear(&report);
+}
+
+static void a_snapshot_is_a_data_directory(void **state)
+{
+    (void)state;
+    akin_snapshot_info made, listed[1], *list;
+    akin_collection_info info;
+    size_t n;
+
+    make("shop");
+    make("other");
+    put("other", 500, 100);
+    put("shop", 0, 90);
+    for (int whole = 0; whole < 2; whole++) {
+        const char *of = whole ? NULL : "shop";
+        must(akin_engine_snapshot_create(engine, of, NULL, NULL, &made, err));
+        must(akin_engine_snapshots(engine, of, &list, &n, err));
+        assert_int_equal(n, 1);
+        memcpy(listed, list, sizeof listed);
+        akin_free(list);
+        assert_string_equal(listed->name, made.name);
+        assert_int_equal(strlen(listed->sha256), 64);
+        assert_int_equal(listed->size, made.size);
+
+        char *into = unpack(of, made.name);
+        akin_engine *copy = open_engine(into, NULL);
+        clean(copy);
+        must(akin_engine_info(copy, "shop", &info, err));
+        assert_int_equal(info.items, 90);
+        assert_int_equal(info.nfields, 2);
+        assert_int_equal(count(copy, "shop", ".n < 10"), 10);
+        assert_int_equal(count(copy, "shop", "\"t1\" in .tags"), 30);
+        akin_status rc = akin_engine_info(copy, "other", &info, NULL);
+        assert_int_equal(rc, whole ? AKIN_OK : AKIN_NOT_FOUND);
+        float v[3] = {1, 7, 0};
+        akin_query_term term = {
+            .kind = AKIN_TERM_VECTOR, .weight = 1, .vector = v, .dim = 3};
+        akin_query query = {.terms = &term, .nterms = 1, .k = 1};
+        akin_results results = {0};
+        must(akin_engine_search(copy, "shop", &query, &results, err));
+        assert_string_equal(results.matches[0].id, "7");
+        akin_results_clear(&results);
+        akin_engine_close(copy);
+        scratch_remove(into);
+        akin_free(into);
+        must(akin_engine_snapshot_delete(engine, of, made.name, err));
+        assert_int_equal(
+            akin_engine_snapshot_delete(engine, of, made.name, NULL),
+            AKIN_NOT_FOUND);
+    }
+}
+
+static void pictures_captions_and_thumbnails_come_along(void **state)
+{
+    (void)state;
+    static uint8_t picture[20000];
+    akin_snapshot_info made;
+    akin_put_result result;
+    akin_item_info item = {0};
+    akin_buf thumb = {0}, same = {0};
+
+    if (access(STARTER "/model.safetensors", R_OK)) skip();
+    akin_engine_close(engine);
+    engine = open_engine(dir, STARTER);
+    must(akin_engine_create(engine, "caf\xc3\xa9 ..", NULL, err));
+    must(akin_engine_create(engine, "pics", NULL, err));
+    for (unsigned i = 0; i < 4; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "p%u", i);
+        akin_item_input in = {.id = akin_span_of(id),
+                              .caption = akin_span_of("a red shoe")};
+        in.picture =
+            (akin_span){picture, make_picture(i, picture, sizeof picture)};
+        must(akin_engine_put(engine, i < 2 ? "pics" : "caf\xc3\xa9 ..", &in, 1,
+                             NULL, &result, err));
+        assert_int_equal(result.status, AKIN_OK);
+    }
+    must(akin_engine_thumbnail(engine, "caf\xc3\xa9 ..", akin_span_of("p3"),
+                               &thumb, err));
+    must(akin_engine_snapshot_create(engine, "caf\xc3\xa9 ..", NULL, NULL,
+                                     &made, err));
+    char *into = unpack("caf%C3%A9%20..", made.name);
+    akin_engine *copy = open_engine(into, STARTER);
+    clean(copy);
+    must(akin_engine_get(copy, "caf\xc3\xa9 ..", akin_span_of("p3"), &item,
+                         err));
+    assert_string_equal(item.caption, "a red shoe");
+    assert_true(item.has_image && item.has_caption);
+    must(akin_engine_thumbnail(copy, "caf\xc3\xa9 ..", akin_span_of("p3"),
+                               &same, err));
+    assert_int_equal(same.size, thumb.size);
+    assert_memory_equal(same.data, thumb.data, thumb.size);
+    akin_query_term term = {
+        .kind = AKIN_TERM_TEXT, .weight = 1, .data = akin_span_of("red shoe")};
+    akin_query query = {.terms = &term, .nterms = 1, .k = 5};
+    akin_results results = {0};
+    must(akin_engine_search(copy, "caf\xc3\xa9 ..", &query, &results, err));
+    assert_int_equal(results.n, 2);
+    akin_results_clear(&results);
+    akin_item_info_clear(&item);
+    akin_buf_clear(&thumb);
+    akin_buf_clear(&same);
+    akin_engine_close(copy);
+    scratch_remove(into);
+    akin_free(into);
+}
+
+static atomic_bool stop;
+static atomic_int written;
+
+static void *keep_writing(void *arg)
+{
+    while (!atomic_load(&stop)) {
+        put("shop", atomic_load(&written), 10);
+        atomic_fetch_add(&written, 10);
+    }
+    return arg;
+}
+
+/* Puts of ten are one transaction: none may be there in part. */
+static void it_is_of_one_moment(void **state)
+{
+    (void)state;
+    akin_snapshot_info made;
+    akin_collection_info info;
+    pthread_t thread;
+
+    make("shop");
+    atomic_store(&stop, false);
+    atomic_store(&written, 0);
+    assert_int_equal(pthread_create(&thread, NULL, keep_writing, NULL), 0);
+    while (!atomic_load(&written))
+        usleep(1000);
+    for (int whole = 0; whole < 2; whole++) {
+        const char *of = whole ? NULL : "shop";
+        must(akin_engine_snapshot_create(engine, of, NULL, NULL, &made, err));
+        char *into = unpack(of, made.name);
+        akin_engine *copy = open_engine(into, NULL);
+        clean(copy);
+        must(akin_engine_info(copy, "shop", &info, err));
+        assert_true(info.items >= 10 && info.items % 10 == 0);
+        akin_engine_close(copy);
+        scratch_remove(into);
+        akin_free(into);
+    }
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+}
+
+static bool refuse(void *user, const akin_progress *progress)
+{
+    (void)user, (void)progress;
+    return false;
+}
+
+static void a_cancelled_snapshot_leaves_nothing(void **state)
+{
+    (void)state;
+    akin_snapshot_info made, *list;
+    size_t n;
+    char *path = akin_format("%s/snapshots/.making", dir);
+
+    make("shop");
+    put("shop", 0, 50);
+    for (int whole = 0; whole < 2; whole++) {
+        const char *of = whole ? NULL : "shop";
+        assert_int_equal(
+            akin_engine_snapshot_create(engine, of, refuse, NULL, &made, NULL),
+            AKIN_CANCELLED);
+        must(akin_engine_snapshots(engine, of, &list, &n, err));
+        assert_int_equal(n, 0);
+        akin_free(list);
+        assert_int_equal(access(path, F_OK), -1);
+    }
+    akin_free(path);
+}
+
+static void names_lead_nowhere_else(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      ".snapshot",
+                                      "..",
+                                      "../akin.db",
+                                      "../../akin.db",
+                                      "/etc/passwd",
+                                      "a/b.snapshot",
+                                      "..%2f.snapshot/x",
+                                      "a\nb.snapshot",
+                                      "a.snapshot/../../akin.db",
+                                      ".hidden.snapshot",
+                                      "akin.db",
+                                      "x.snapshot.sha256",
+                                      "\xff.snapshot"};
+    akin_snapshot_info info;
+    akin_collection_info collection;
+    int fd;
+
+    make("shop");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(akin_snapshot_name_ok(bad[i]));
+        for (int whole = 0; whole < 2; whole++) {
+            const char *of = whole ? NULL : "shop";
+            assert_int_equal(
+                akin_engine_snapshot_open(engine, of, bad[i], &info, &fd, NULL),
+                AKIN_NOT_FOUND);
+            assert_int_equal(fd, -1);
+            assert_int_equal(
+                akin_engine_snapshot_delete(engine, of, bad[i], NULL),
+                AKIN_NOT_FOUND);
+        }
+    }
+    /* a link out of the folder is not followed */
+    char *folder = akin_format("%s/snapshots", dir);
+    char *link = akin_format("%s/snapshots/x.snapshot", dir);
+    char *database = akin_format("%s/akin.db", dir);
+    must(akin_dir_make(folder, err));
+    assert_int_equal(symlink(database, link), 0);
+    assert_int_equal(
+        akin_engine_snapshot_open(engine, NULL, "x.snapshot", &info, &fd, NULL),
+        AKIN_NOT_FOUND);
+    must(akin_engine_info(engine, "shop", &collection, err));
+    assert_int_equal(
+        akin_engine_snapshot_create(engine, "none", NULL, NULL, &info, NULL),
+        AKIN_NOT_FOUND);
+    akin_free(folder);
+    akin_free(link);
+    akin_free(database);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        T(a_snapshot_is_a_data_directory),
+        T(pictures_captions_and_thumbnails_come_along),
+        T(it_is_of_one_moment),
+        T(a_cancelled_snapshot_leaves_nothing),
+        T(names_lead_nowhere_else),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
