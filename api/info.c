@@ -152,6 +152,7 @@ static void info_akin(akin_service *s, akin_buf *out)
         {"encoder_batches", e.encoder_batches},
         {"encoder_items", e.encoder_items},
         {"encoder_microseconds", e.encoder_ns / 1000},
+        {"embeddings_reused", e.embeddings_reused},
         {"text_cache_hits", e.text_cache_hits},
         {"text_cache_misses", e.text_cache_misses},
         {"filter_cache_hits", e.filter_cache_hits},

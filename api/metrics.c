@@ -212,6 +212,9 @@ static void engine_counters(const akin_engine_stats *s, akin_buf *out)
     batch_sizes(s, out);
     plain(out, "akin_encoder_seconds_total", "counter",
           "Time in passes of the encoder.", (double)s->encoder_ns / 1e9);
+    counter(out, "akin_embeddings_reused_total",
+            "Pictures and captions whose embedding was known.",
+            s->embeddings_reused);
     counter(out, "akin_text_cache_hits_total",
             "Query texts whose embedding was remembered.", s->text_cache_hits);
     counter(out, "akin_text_cache_misses_total",

@@ -146,6 +146,7 @@ typedef struct {
     uint64_t batch_sizes[AKIN_BATCH_SIZES]; /* of encoder_batches: those of at
                                                most 1, 2, 4 ... items; the last
                                                one all others */
+    uint64_t embeddings_reused; /* pictures and captions that were known */
     uint64_t text_cache_hits, text_cache_misses;
     uint64_t filter_cache_hits, filter_cache_misses;
     uint32_t encode_queue, decode_queue; /* waiting now */

@@ -1,6 +1,7 @@
-/* Embeddings of query texts that were asked before: a hash table with chains
- * and a list in the order of last use. People ask the same words again and
- * again, and encoding them is most of what a text query costs. */
+/* Embeddings made before: a hash table with chains and a list in the order of last
+ * use. One cache holds query texts, because people ask the same words again and
+ * again and encoding them is most of what a text query costs; another what was
+ * encoded lately and may not be stored yet. */
 #include "internal.h"
 
 #include <string.h>

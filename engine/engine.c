@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define RECENT 1024 /* pictures and captions encoded lately: 2 KB each at 512 */
+
 /* ---- small helpers --------------------------------------------------------------- */
 
 akin_status akin__nomem(akin_error *err)
@@ -211,6 +213,7 @@ static akin_status open_parts(akin_engine *engine,
         rc = akin__cache_open(
             (size_t)akin_config_uint(engine->config, "query.cache"),
             &engine->texts, err);
+    if (!rc) rc = akin__cache_open(RECENT, &engine->recent, err);
     if (!rc)
         rc = akin_pool_open(akin__threads(engine), 0, "akin-decode",
                             &engine->decoders, err);
@@ -288,6 +291,7 @@ void akin_engine_close(akin_engine *engine)
     akin__models_close(engine);
     akin_pool_close(engine->decoders);
     akin__cache_close(engine->texts);
+    akin__cache_close(engine->recent);
     akin_storage_close(engine->storage);
     akin_config_close(engine->own_config);
     pthread_mutex_destroy(&engine->lock);
@@ -356,6 +360,7 @@ void akin_engine_get_stats(akin_engine *engine, akin_engine_stats *out)
         out->batch_sizes[i] = atomic_load(&c->batch_sizes[i]);
     out->text_cache_hits = atomic_load(&c->text_hits);
     out->text_cache_misses = atomic_load(&c->text_misses);
+    out->embeddings_reused = atomic_load(&c->reused);
     out->filter_cache_hits = atomic_load(&c->filter_hits);
     out->filter_cache_misses = atomic_load(&c->filter_misses);
     out->encode_queue = akin__models_queued(engine);

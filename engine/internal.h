@@ -253,7 +253,7 @@ akin_status akin__space_build(akin__collection *c, akin__view *view,
                               akin_build_progress *progress, void *user,
                               akin_build_report *report, akin_error *err);
 
-/* ---- the put pipeline (prepare.c, pipeline.c) -------------------------------- */
+/* ---- the put pipeline (prepare.c, encode.c, pipeline.c) -------------------------------- */
 
 /* Stored of each picture, for finding copies of it: the 4 words of
  * akin_picture_hashes.whole, the 4 of trimmed, and detail. */
@@ -315,6 +315,13 @@ typedef struct akin__chunk {
 akin_status akin__chunk_open(size_t capacity, akin__chunk **out,
                              akin_error *err);
 void akin__chunk_close(akin__chunk *chunk);
+
+/* Key of the cache of what was encoded lately: model, content, space. */
+#define AKIN__CONTENT_KEY (2 * AKIN_HASH_BYTES + 1)
+void akin__content_key(const akin__model *model, akin_space space,
+                       const uint8_t hash[AKIN_HASH_BYTES],
+                       uint8_t key[AKIN__CONTENT_KEY]);
+void akin__work_fail(akin__work *w, akin_status status, const char *message);
 
 /* The three steps. Failures of single items go into their results. */
 akin_status akin__chunk_prepare(akin__chunk *chunk, akin_error *err);
@@ -496,7 +503,7 @@ void akin__jobs_cancel_collection(akin__jobs *jobs, const char *collection);
 typedef struct {
     atomic_uint_fast64_t queries, query_ns, puts, put_items, decoded, decode_ns,
         batches, batch_items, batch_ns, text_hits, text_misses, filter_hits,
-        filter_misses, batch_sizes[AKIN_BATCH_SIZES];
+        filter_misses, reused, batch_sizes[AKIN_BATCH_SIZES];
 } akin__counters;
 
 struct akin_engine {
@@ -506,7 +513,8 @@ struct akin_engine {
     char *model_dir; /* NULL: none */
     akin_storage *storage;
     akin_pool *decoders;
-    akin__cache *texts;
+    akin__cache *texts;  /* query texts */
+    akin__cache *recent; /* pictures and captions encoded lately */
     akin__jobs *jobs;
     akin__counters counters;
 

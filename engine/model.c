@@ -473,35 +473,47 @@ akin_status akin__embed_query_text(akin__model *model, akin_span text,
     return rc;
 }
 
-/* The stored embedding of a picture with the same bytes, if there is one. */
-static bool known_picture(akin__model *model, akin_span bytes, float *out)
+/* The embedding of these bytes, encoded lately or stored with any item. */
+static bool known_picture(akin__model *model, const uint8_t *hash,
+                          akin_span key, float *out)
 {
-    uint8_t hash[AKIN_SHA256_BYTES];
+    akin_engine *engine = model->engine;
     uint32_t dim = model->info->dim;
-    uint16_t *half = akin_calloc(dim, sizeof *half);
-    bool known = half && akin_sha256_of(bytes, hash, NULL) == AKIN_OK &&
-                 akin_storage_vector_by_hash(model->engine->storage, hash,
-                                             model->info->fingerprint_bytes,
-                                             half, dim, NULL) == AKIN_OK;
-    if (known) akin_float_from_half(out, half, dim);
-    akin_free(half);
-    return known && akin_normalize(out, dim);
+    uint16_t *half;
+    bool known = akin__cache_get(engine->recent, key, out, dim);
+
+    if (!known && (half = akin_calloc(dim, sizeof *half)) != NULL) {
+        known = akin_storage_vector_by_hash(engine->storage, hash,
+                                            model->info->fingerprint_bytes,
+                                            half, dim, NULL) == AKIN_OK;
+        if (known) akin_float_from_half(out, half, dim);
+        akin_free(half);
+        known = known && akin_normalize(out, dim);
+    }
+    if (known) atomic_fetch_add(&engine->counters.reused, 1);
+    return known;
 }
 
 akin_status akin__embed_query_picture(akin__model *model, akin_span bytes,
                                       float *out, akin_error *err)
 {
     uint32_t side = model->info->image_size;
-    akin_status failed = AKIN_OK;
+    uint8_t hash[AKIN_SHA256_BYTES], key[AKIN__CONTENT_KEY];
+    akin_span span = {key, sizeof key};
+    akin_status failed = AKIN_OK, rc = akin_sha256_of(bytes, hash, err);
 
-    if (known_picture(model, bytes, out)) return AKIN_OK;
+    if (rc) return rc;
+    akin__content_key(model, AKIN_SPACE_IMAGE, hash, key);
+    if (known_picture(model, hash, span, out)) return AKIN_OK;
     uint8_t *pixels = akin_calloc((size_t)side * side, 3);
     if (!pixels) return akin__nomem(err);
-    akin_status rc = akin__decode(model, bytes, pixels, NULL, err);
+    rc = akin__decode(model, bytes, pixels, NULL, err);
     if (!rc)
         rc = akin__encode(model, AKIN__QUERY, pixels, NULL, 1, out, &failed,
                           err);
     if (!rc) rc = failed;
+    if (!rc)
+        akin__cache_put(model->engine->recent, span, out, model->info->dim);
     akin_free(pixels);
     return rc;
 }

@@ -4,7 +4,7 @@
  * encoder's batches and the store's transactions with other callers. A long one
  * (akin__flow_run) runs them in three threads joined by queues of two chunks, so
  * that decoding, encoding and the disk overlap and nothing piles up. The decode
- * pool works inside prepare, the encoder's threads inside encode. */
+ * pool works inside prepare, the encoder's threads inside encode (encode.c). */
 #include "dupes.h"
 
 #include <string.h>
@@ -66,92 +66,12 @@ static akin_status chunk_enter(akin__chunk *chunk, akin__collection *c,
     return rc;
 }
 
-/* ---- encode ------------------------------------------------------------------------- */
-
-static void fail_work(akin__work *w, akin_status status, const char *message)
-{
-    w->result.status = status;
-    w->result.outcome = AKIN_PUT_FAILED;
-    snprintf(w->result.message, sizeof w->result.message, "%.*s",
-             (int)sizeof w->result.message - 1, message);
-}
+/* ---- store ------------------------------------------------------------------------------ */
 
 static uint16_t *half_row(const akin__chunk *chunk, size_t i, akin_space space)
 {
     return chunk->halves + (i * AKIN_SPACES + space) * chunk->view->dim;
 }
-
-static akin_status encode_pictures(akin__chunk *chunk, float *vectors,
-                                   akin_status *failed, akin_error *err)
-{
-    size_t rows = atomic_load(&chunk->rows), dim = chunk->view->dim;
-    if (!rows) return AKIN_OK;
-    akin_status rc = akin__encode(chunk->model, AKIN__BULK, chunk->pixels, NULL,
-                                  rows, vectors, failed, err);
-    for (size_t i = 0; i < chunk->n && !rc; i++) {
-        akin__work *w = &chunk->works[i];
-        if (w->pixel_row == SIZE_MAX || w->result.status) continue;
-        if (failed[w->pixel_row]) {
-            fail_work(w, failed[w->pixel_row],
-                      err ? err->message : "not encoded");
-            continue;
-        }
-        akin_half_from_float(half_row(chunk, i, AKIN_SPACE_IMAGE),
-                             vectors + w->pixel_row * dim, dim);
-        w->has_image = true;
-    }
-    return rc;
-}
-
-static akin_status encode_captions(akin__chunk *chunk, float *vectors,
-                                   akin_span *texts, akin_status *failed,
-                                   akin_error *err)
-{
-    size_t n = 0, dim = chunk->view->dim;
-    for (size_t i = 0; i < chunk->n; i++)
-        if (chunk->works[i].encode_caption && !chunk->works[i].result.status)
-            texts[n++] = chunk->works[i].in.caption;
-    if (!n) return AKIN_OK;
-
-    akin_status rc = akin__encode(chunk->model, AKIN__BULK, NULL, texts, n,
-                                  vectors, failed, err);
-    n = 0;
-    for (size_t i = 0; i < chunk->n && !rc; i++) {
-        akin__work *w = &chunk->works[i];
-        if (!w->encode_caption || w->result.status) continue;
-        if (failed[n]) {
-            fail_work(w, failed[n], err ? err->message : "not encoded");
-        } else {
-            akin_half_from_float(half_row(chunk, i, AKIN_SPACE_CAPTION),
-                                 vectors + n * dim, dim);
-            w->has_caption = true;
-        }
-        n++;
-    }
-    return rc;
-}
-
-akin_status akin__chunk_encode(akin__chunk *chunk, akin_error *err)
-{
-    if (!chunk->model) return AKIN_OK;
-    akin_error error = {0};
-    float *vectors = akin_alloc(chunk->n * chunk->view->dim * sizeof *vectors);
-    akin_span *texts = akin_calloc(chunk->n, sizeof *texts);
-    akin_status *failed = akin_calloc(chunk->n, sizeof *failed);
-    akin_status rc = vectors && texts && failed ? AKIN_OK : akin__nomem(&error);
-
-    if (!rc) rc = encode_pictures(chunk, vectors, failed, &error);
-    if (!rc) rc = encode_captions(chunk, vectors, texts, failed, &error);
-    if (rc && err) *err = error;
-    akin_free(vectors);
-    akin_free(texts);
-    akin_free(failed);
-    akin_free(chunk->pixels);
-    chunk->pixels = NULL;
-    return rc;
-}
-
-/* ---- store ------------------------------------------------------------------------------ */
 
 static void fill_item(const akin__chunk *chunk, size_t i, akin_item_data *item)
 {
@@ -197,7 +117,7 @@ static void take_result(akin__work *w, const akin_write_result *from)
         [AKIN_CREATED] = AKIN_PUT_ADDED,
         [AKIN_UPDATED] = AKIN_PUT_UPDATED};
     if (from->status)
-        fail_work(w, from->status, from->error.message);
+        akin__work_fail(w, from->status, from->error.message);
     else
         w->result.outcome = outcomes[from->outcome];
 }

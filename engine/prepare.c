@@ -149,6 +149,8 @@ static akin_status prepare_picture(akin__chunk *chunk, akin__work *w,
 
     w->has_image = reuse_vector(chunk, w);
     w->result.reused = w->has_image;
+    if (w->has_image)
+        atomic_fetch_add(&chunk->collection->engine->counters.reused, 1);
     w->norm = 1;
     if (w->has_image && known_bytes(w) && !chunk->replace) return AKIN_OK;
     return decode_picture(chunk, w, !w->has_image, err);

@@ -121,6 +121,95 @@ static void pictures_are_found_by_text_picture_and_id(void **state)
     akin_free(dir);
 }
 
+/* Items of the encoder since open. */
+static uint64_t encoded(akin_engine *engine, uint64_t *reused)
+{
+    akin_engine_stats stats;
+    akin_engine_get_stats(engine, &stats);
+    *reused = stats.embeddings_reused;
+    return stats.encoder_items;
+}
+
+/* The same bytes, or the same caption: under another id, in another collection,
+ * many times in one call, as a question. One embedding each. */
+static void nothing_is_embedded_twice(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    static uint8_t pictures[3][13000];
+    char *dir = scratch_make(), ids[N][16];
+    akin_engine *engine = open_engine(dir, STARTER);
+    akin_item_input items[N];
+    akin_put_result results[N];
+    akin_put_options create = {.create = true};
+    uint64_t reused;
+
+    memset(items, 0, sizeof items);
+    for (size_t i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof ids[i], "item %zu", i);
+        items[i].id = akin_span_of(ids[i]);
+        items[i].picture =
+            (akin_span){pictures[i % 2], make_picture(i % 2, pictures[i % 2],
+                                                      sizeof pictures[0])};
+        items[i].caption = akin_span_of(i % 3 ? "bars" : "stripes");
+    }
+    must(akin_engine_put(engine, "a", items, N, &create, results, err));
+    assert_int_equal(encoded(engine, &reused), 4); /* 2 pictures, 2 captions */
+    assert_int_equal(reused, 2 * N - 4);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(results[i].status, AKIN_OK);
+        assert_int_equal(results[i].reused, i >= 2);
+    }
+    must(akin_engine_put(engine, "b", items, N, &create, results, err));
+    assert_int_equal(encoded(engine, &reused), 4);
+    assert_int_equal(reused, 4 * N - 4);
+
+    /* each has its own vector, not a neighbour's */
+    for (size_t i = 0; i < 2; i++) {
+        akin_query_term term = {
+            .kind = AKIN_TERM_PICTURE, .weight = 1, .data = items[i].picture};
+        akin_query query = one_term(&term, N / 2);
+        akin_results found;
+        must(akin_engine_search(engine, "b", &query, &found, err));
+        assert_int_equal(found.n, N / 2);
+        for (size_t k = 0; k < found.n; k++)
+            assert_int_equal(atoi(found.matches[k].id + 5) % 2, i);
+        akin_results_clear(&found);
+    }
+    assert_int_equal(encoded(engine, &reused), 4);
+
+    /* a picture that is stored nowhere, asked with twice, then put */
+    size_t size = make_picture(7, pictures[2], sizeof pictures[2]);
+    akin_query_term term = {
+        .kind = AKIN_TERM_PICTURE, .weight = 1, .data = {pictures[2], size}};
+    akin_query query = one_term(&term, 3);
+    for (int i = 0; i < 2; i++) {
+        akin_results found;
+        must(akin_engine_search(engine, "a", &query, &found, err));
+        akin_results_clear(&found);
+        assert_int_equal(encoded(engine, &reused), 5);
+    }
+    items[0].picture = term.data;
+    items[0].caption = akin_span_of("");
+    must(akin_engine_put(engine, "a", items, 1, NULL, results, err));
+    assert_int_equal(results[0].outcome, AKIN_PUT_UPDATED);
+    assert_int_equal(encoded(engine, &reused), 5);
+
+    /* after closing: known by what is stored */
+    akin_engine_close(engine);
+    engine = open_engine(dir, STARTER);
+    items[1].id = akin_span_of("later");
+    items[1].caption = (akin_span){0};
+    must(akin_engine_put(engine, "c", items, 2, &create, results, err));
+    assert_true(results[0].reused && results[1].reused);
+    assert_int_equal(encoded(engine, &reused), 0);
+    assert_int_equal(reused, 2);
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
 static void raw_vectors_need_no_model(void **state)
 {
     (void)state;
@@ -456,6 +545,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_are_found_by_text_picture_and_id),
+        cmocka_unit_test(nothing_is_embedded_twice),
         cmocka_unit_test(raw_vectors_need_no_model),
         cmocka_unit_test(captions_are_fused_with_pictures_and_words),
         cmocka_unit_test(bad_items_fail_alone),
