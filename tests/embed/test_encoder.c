@@ -2,6 +2,7 @@
  * for the end of a text; any batch and thread count gives the same. */
 #include <stdarg.h>
 
+#include "encoder.h"
 #include "reference.h"
 
 /* Prints and checks the distance of n rows: before normalising max abs 3e-5,
@@ -122,6 +123,137 @@ static void whole_set(void **state)
                            cases[i].goldens),
             reference_path(root, "embeddings/%s.text.f32", cases[i].goldens));
     }
+}
+
+static double furthest(const float *a, const float *b, size_t n)
+{
+    double worst = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        double d = fabs((double)a[i] - b[i]);
+
+        worst = d > worst || d != d ? d : worst;
+    }
+    return worst;
+}
+
+/* Unit vectors of all pictures and texts, and every logit: the exponentiated
+ * scale times the cosine, plus SigLIP's bias. */
+static void check_logits(const char *root, const char *name, const char *pixels,
+                         bool unit)
+{
+    akin_model *model =
+        reference_model(reference_path(root, "models/%s", name));
+    const akin_model_info *info = akin_model_get_info(model);
+    akin_encoder *encoder = reference_encoder(model, 2, 16);
+    size_t bytes, n, m, dim = info->dim, context = info->context;
+    uint8_t *images =
+        reference_read(reference_path(root, "images/%s", pixels), &bytes);
+    float *pictures, *texts, *want;
+    uint32_t *counts;
+    int32_t *ids;
+    double worst = 0;
+    akin_error err;
+
+    n = bytes / (3 * info->image_size * info->image_size);
+    pictures = akin_calloc(n * dim, sizeof *pictures);
+    assert_int_equal(akin_encoder_images(encoder, images, n, pictures, &err),
+                     0);
+    ids = reference_read(
+        reference_path(root, "embeddings/%s.input_ids.i32", name), &bytes);
+    m = bytes / (4 * context);
+    counts = akin_calloc(m, sizeof *counts);
+    texts = akin_calloc(m * dim, sizeof *texts);
+    for (size_t i = 0; i < m; i++)
+        counts[i] = info->context;
+    assert_int_equal(
+        akin_encoder_ids(encoder, ids, context, counts, m, texts, &err), 0);
+    if (unit) {
+        want = reference_read(
+            reference_path(root, "embeddings/%s.image_norm.f32", name), &bytes);
+        assert_int_equal(bytes, n * dim * sizeof *want);
+        assert_true(furthest(pictures, want, n * dim) <= 1e-5);
+        akin_free(want);
+        want = reference_read(
+            reference_path(root, "embeddings/%s.text_norm.f32", name), &bytes);
+        assert_int_equal(bytes, m * dim * sizeof *want);
+        assert_true(furthest(texts, want, m * dim) <= 1e-5);
+        akin_free(want);
+    }
+    want = reference_read(
+        reference_path(root, "embeddings/%s.logits_per_image.f32", name),
+        &bytes);
+    assert_int_equal(bytes, n * m * sizeof *want);
+    for (size_t i = 0; i < n * m; i++) {
+        double dot = 0;
+
+        for (size_t k = 0; k < dim; k++)
+            dot += (double)pictures[i / m * dim + k] * texts[i % m * dim + k];
+        dot = info->logit_scale * dot + info->logit_bias;
+        worst = fmax(worst, fabs(dot - want[i]));
+    }
+    printf("%s: %zu logits, max abs %.2g\n", name, n * m, worst);
+    assert_true(worst <= 1e-3);
+    assert_true(info->sigmoid == (info->logit_bias != 0));
+    akin_free(want);
+    akin_free(images);
+    akin_free(ids);
+    akin_free(counts);
+    akin_free(pictures);
+    akin_free(texts);
+    akin_encoder_close(encoder);
+    akin_model_close(model);
+}
+
+static void logits(void **state)
+{
+    const char *root = reference_full();
+
+    (void)state;
+    if (!root) return;
+    check_logits(root, "tiny-quickgelu", "pixels_32.u8", true);
+    check_logits(root, "tiny-gelu", "pixels_64.u8", true);
+    check_logits(root, "tiny-fullvocab", "pixels_32.u8", true);
+    check_logits(root, "tiny-siglip", "pixels_siglip_32.u8", false);
+}
+
+/* What the network sees of the 8-bit pixels. want: picture x RGB x row x column.
+ */
+static void check_pixel_values(const akin_encoder *e, const uint8_t *pixels,
+                               const float *want, size_t S)
+{
+    for (size_t c = 0; c < 3; c++) {
+        for (size_t i = 0; i < S * S; i++)
+            assert_true(fabsf(e->table[c * 256 + pixels[3 * i + c]] -
+                              want[c * S * S + i]) <= 1e-6f);
+    }
+}
+
+static void pixel_values(void **state)
+{
+    const char *root = reference_full();
+    size_t bytes, count, S = 32;
+    akin_model *model;
+    akin_encoder *e;
+    uint8_t *pixels;
+    float *want;
+
+    (void)state;
+    if (!root) return;
+    model =
+        reference_model(reference_path(root, "models/%s", "tiny-quickgelu"));
+    e = reference_encoder(model, 1, 1);
+    pixels = reference_read(reference_path(root, "images/%s", "pixels_32.u8"),
+                            &count);
+    want = reference_read(
+        reference_path(root, "images/%s", "pixel_values_32.f32"), &bytes);
+    assert_int_equal(bytes, count * sizeof *want);
+    for (size_t at = 0; at < count; at += 3 * S * S)
+        check_pixel_values(e, pixels + at, want + at, S);
+    akin_free(pixels);
+    akin_free(want);
+    akin_encoder_close(e);
+    akin_model_close(model);
 }
 
 /* Eight id sequences that tell the two conventions apart. */
@@ -258,6 +390,8 @@ int main(void)
         cmocka_unit_test(small_set),
         cmocka_unit_test(whole_set),
         cmocka_unit_test(end_of_text),
+        cmocka_unit_test(logits),
+        cmocka_unit_test(pixel_values),
         cmocka_unit_test(texts_to_unit_vectors),
         cmocka_unit_test(same_for_any_batch),
         cmocka_unit_test(wrong_arguments),

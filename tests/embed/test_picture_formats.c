@@ -123,6 +123,84 @@ static void every_written_format_comes_back(void **state)
     g_object_unref(image);
 }
 
+/* The samplings that the reference lacks, bit for bit as libjpeg-turbo's own
+ * decoder gives them. */
+static void every_subsampling(void **state)
+{
+    static const struct {
+        const char *name, *sha256;
+    } files[] = {
+        {"jpg_440",
+         "bcfb8740f1203709d8d026cf30ad3a9932b158043bcbbc16c2bc7ce313f07112"},
+        {"jpg_440_progressive",
+         "bcfb8740f1203709d8d026cf30ad3a9932b158043bcbbc16c2bc7ce313f07112"},
+        {"jpg_411",
+         "ca0145d364b7aa2622afcdfff75b1ec0ffb2fc8a89767ed6b1a5315075807c53"},
+        {"jpg_410",
+         "28896106d504b02820d93e195f32a22a8d9041ce95b3528ad0b85b0c2d77709e"},
+        {"jpg_441",
+         "8fda8e18647d2ac1c7b34a3a49b929f305d21d8cddfa6441d51e1664163474c6"},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[1024], hex[2 * AKIN_SHA256_BYTES + 1];
+        uint8_t digest[AKIN_SHA256_BYTES];
+        akin_picture p;
+        akin_map map;
+
+        snprintf(path, sizeof path,
+                 AKIN_TESTS "/data/pictures/subsampling/%s.jpg", files[i].name);
+        map = picture_set_map(NULL, path);
+        p = decoded((akin_span){map.data, map.size}, (akin_picture_options){0});
+        assert_int_equal(p.width, 61);
+        assert_int_equal(p.height, 47);
+        assert_int_equal(
+            akin_sha256_of((akin_span){p.pixels, (size_t)61 * 47 * 3}, digest,
+                           NULL),
+            AKIN_OK);
+        akin_hex(digest, sizeof digest, hex);
+        if (strcmp(hex, files[i].sha256) != 0)
+            fail_msg("%s: other pixels, %s", files[i].name, hex);
+        akin_picture_clear(&p);
+        akin_map_close(&map);
+    }
+}
+
+/* Formats that test_picture_hostile has no file of. */
+static void written_files_cut_short_are_refused(void **state)
+{
+    static const char *const suffixes[] = {".tif", ".tif[compression=lzw]",
+                                           ".tif[compression=jpeg]",
+                                           ".avif[Q=80]", ".heic[Q=80]"};
+    VipsImage *image = as_image(&photo);
+    size_t i, n;
+
+    (void)state;
+    for (i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        akin_span bytes = written(image, suffixes[i]);
+
+        for (n = 12; bytes.data && n < bytes.size * 9 / 10;
+             n += bytes.size / 9) {
+            uint8_t *copy = malloc(n); /* ASan sees a read behind it */
+            akin_picture p;
+            akin_error err = {0};
+
+            memcpy(copy, bytes.data, n);
+            if (akin_picture_decode((akin_span){copy, n}, NULL, &p, &err) ==
+                AKIN_OK)
+                fail_msg("%s cut to %zu of %zu bytes decodes", suffixes[i], n,
+                         bytes.size);
+            assert_true(err.message[0] != '\0');
+            assert_null(p.pixels);
+            free(copy);
+        }
+        if (bytes.data) g_free((void *)(uintptr_t)bytes.data);
+    }
+    g_object_unref(image);
+}
+
 static void sixteen_bits_keep_the_high_byte(void **state)
 {
     static const char *const suffixes[] = {".png", ".tif"};
@@ -618,6 +696,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_written_format_comes_back),
+        cmocka_unit_test(every_subsampling),
+        cmocka_unit_test(written_files_cut_short_are_refused),
         cmocka_unit_test(sixteen_bits_keep_the_high_byte),
         cmocka_unit_test(alpha_lies_over_white),
         cmocka_unit_test(profiles_become_srgb),
