@@ -30,6 +30,8 @@ akin_http_handler akin__http_embeddings;               /* http_embed.c */
 akin_http_handler akin__http_jobs, akin__http_job_events, akin__http_job,
     akin__http_job_cancel, akin__http_job_resume,
     akin__http_rebuild; /* http_jobs.c */
+akin_http_handler akin__http_duplicates, akin__http_dismiss,
+    akin__http_keep; /* http_dupes.c */
 akin_http_handler akin__http_root, akin__http_gallery_file,
     akin__http_thumbnail; /* http_gallery.c */
 

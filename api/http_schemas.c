@@ -231,6 +231,44 @@ static const akin_http_schema schemas[] = {
      ":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},"
      "\"typ"
      "e\":{\"type\":\"string\"},\"sampled\":{\"type\":\"integer\"}}}}}}"},
+    {"Duplicates",
+     "{\"type\":\"object\",\"properties\":{\"level\":{\"type\":\"string\","
+     "\"enum\":[\"exact\",\"near\",\"similar\"]},\"limit\":{\"type\":"
+     "\"integer\",\"minimum\":1,\"maximum\":1000},\"cursor\":{\"type\":"
+     "\"integer\",\"description\":\"of the page before\"}}}"},
+    {"DuplicateMember",
+     "{\"type\":\"object\",\"properties\":{\"id\":{\"$ref\":\"@PointId\"},"
+     "\"keep\":{\"type\":\"boolean\"},\"width\":{\"type\":\"integer\"},"
+     "\"height\":{\"type\":\"integer\"},\"bytes\":{\"type\":\"integer\"},"
+     "\"beside\":{\"$ref\":\"@PointId\"},\"level\":{\"type\":\"string\"},"
+     "\"same\":{\"type\":[\"string\",\"null\"],\"description\":\"bytes, or "
+     "pixels\"},\"distance\":{\"type\":\"integer\",\"description\":\"of "
+     "perceptual hashes, 0 to 255\"},\"similarity\":{\"type\":[\"number\","
+     "\"null\"]},\"cosine\":{\"type\":[\"number\",\"null\"]},\"turn\":{"
+     "\"type\":\"integer\"}},\"required\":[\"id\",\"keep\"]}"},
+    {"DuplicatePage",
+     "{\"type\":\"object\",\"properties\":{\"cursor\":{\"type\":\"integer\","
+     "\"description\":\"0: the last page\"},\"pending\":{\"type\":"
+     "\"integer\",\"description\":\"pictures not looked at yet: ask "
+     "again\"},\"groups\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
+     "\"properties\":{\"level\":{\"type\":\"string\"},\"keep\":{\"$ref\":"
+     "\"@PointId\"},\"why\":{\"type\":\"string\"},\"members\":{\"type\":"
+     "\"array\",\"items\":{\"$ref\":\"@DuplicateMember\"}}},\"required\":["
+     "\"level\",\"keep\",\"members\"]}}},\"required\":[\"cursor\","
+     "\"pending\",\"groups\"]}"},
+    {"Dismiss",
+     "{\"type\":\"object\",\"properties\":{\"points\":{\"type\":\"array\","
+     "\"items\":{\"$ref\":\"@PointId\"}},\"undo\":{\"type\":\"boolean\"}},"
+     "\"required\":[\"points\"]}"},
+    {"Keep",
+     "{\"type\":\"object\",\"properties\":{\"keep\":{\"$ref\":\"@PointId\"},"
+     "\"points\":{\"type\":\"array\",\"items\":{\"$ref\":\"@PointId\"},"
+     "\"description\":\"the others\"},\"merge\":{\"type\":\"boolean\","
+     "\"description\":\"their captions and payloads go into the one kept; "
+     "the default\"}},\"required\":[\"keep\",\"points\"]}"},
+    {"Kept", "{\"type\":\"object\",\"properties\":{\"removed\":{\"type\":"
+             "\"integer\"},\"merged\":{\"type\":\"boolean\"}},\"required\":["
+             "\"removed\",\"merged\"]}"},
     {"Embed", "{\"type\":\"object\",\"properties\":{\"input\":{},\"model\":{"
               "\"type\":\"string\"},\"encoding_format\":{\"type\":\"string\","
               "\"enum\":[\"float\",\"base64\"]}},\"required\":[\"input\"]}"},

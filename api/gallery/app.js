@@ -1,15 +1,16 @@
 // The gallery: asks, shows, scrolls. question.js knows what is asked, item.js shows one item,
 // filters.js, upload.js, jobs.js and facts.js their parts.
-import {$, call, collectionPath, crossIcon, el, get, number, onPassword, openSheet, thumbnail} from './base.js';
+import {$, call, collectionPath, crossIcon, el, get, isLeaving, number, onPassword, openSheet, thumbnail, visit} from './base.js';
 import {refreshFilters, showFilters} from './filters.js';
 import {openItem, closeItem} from './item.js';
+import {fillDuplicates, startReview, stopReview} from './duplicates.js';
 import {showFacts} from './facts.js';
 import {watchJobs} from './jobs.js';
 import {addFiles} from './upload.js';
 import {filter, fromAddress, isEmpty, question, terms, toAddress} from './question.js';
 
 const PAGE = 60, MOST = 9900;
-const shown = {points: [], next: undefined, done: false, loading: null, random: false, total: 0};
+const shown = {points: [], next: undefined, done: false, loading: null, random: false, total: null};
 
 // ---- results -----------------------------------------------------------------------
 
@@ -55,24 +56,24 @@ function addPoints(points) {
   $('grid').append(...points.map((p, i) => tile(p, from + i)));
 }
 
-// One page: of a question, of a random look, or of the collection in its order.
-async function fetchPage(signal) {
+// The page behind the first `offset` points: of a question, of a random look, or of the collection
+// in its order.
+async function fetchPage(offset, signal) {
   const path = `${collectionPath(question.collection)}/points`;
   const query = shown.random && isEmpty() && !filter() ? {sample: 'random'} : terms();
   const common = {limit: PAGE, filter: filter(), with_details: true, with_payload: false};
   if (query) {
-    const offset = query.sample ? 0 : shown.points.length;
-    const [result, ms] = await call('POST', `${path}/query`, {...common, query, offset}, signal);
+    const [result, ms] = await call('POST', `${path}/query`, {...common, query, offset: query.sample ? 0 : offset}, signal);
     return {points: result.points, done: result.points.length < PAGE || offset + 2 * PAGE > MOST || !!query.sample, ms};
   }
-  const [result, ms] = await call('POST', `${path}/scroll`, {...common, offset: shown.next}, signal);
-  shown.next = result.next_page_offset;
+  const [result, ms] = await call('POST', `${path}/scroll`, {...common, offset: offset ? shown.next : undefined}, signal);
+  if (!signal.aborted) shown.next = result.next_page_offset;
   return {points: result.points, done: result.next_page_offset === null, ms};
 }
 
 function say(ms) {
   const n = shown.points.length;
-  const some = filter() ? '' : `${number(shown.total)} items`;
+  const some = filter() || shown.total === null ? '' : `${number(shown.total)} ${shown.total === 1 ? 'item' : 'items'}`;
   $('status').textContent = isEmpty() ? some : `${number(n)}${shown.done ? '' : '+'} found in ${ms < 1 ? '<1' : Math.round(ms)} ms`;
   $('shuffle').hidden = !isEmpty() || !!filter() || !question.collection;
 }
@@ -82,7 +83,6 @@ async function ask() {
   shown.loading?.abort();
   const loading = new AbortController();
   shown.loading = loading;
-  shown.next = undefined;
   if (!question.collection) {
     shown.points = [];
     $('grid').replaceChildren();
@@ -90,22 +90,21 @@ async function ask() {
     return emptyNote();
   }
   $('results').classList.add('waiting');
-  const before = shown.points;
+  $('results').setAttribute('aria-busy', 'true');
   try {
-    shown.points = [];
-    const page = await fetchPage(loading.signal);
+    const page = await fetchPage(0, loading.signal);
+    if (loading.signal.aborted) return;
     $('grid').replaceChildren();
+    shown.points = [];
     shown.done = page.done;
     note();
     addPoints(page.points);
     say(page.ms);
     if (!page.points.length) emptyNote();
   } catch (error) {
-    if (loading.signal.aborted) {
-      shown.points = shown.points.length ? shown.points : before;
-      return;
-    }
+    if (loading.signal.aborted) return;
     $('grid').replaceChildren();
+    shown.points = [];
     shown.done = true;
     $('status').textContent = '';
     note('That did not work', error.message);
@@ -113,6 +112,7 @@ async function ask() {
     if (shown.loading === loading) {
       shown.loading = null;
       $('results').classList.remove('waiting');
+      $('results').setAttribute('aria-busy', 'false');
     }
   }
   fill();
@@ -120,20 +120,22 @@ async function ask() {
 
 // The next page, while its place is near the window.
 async function fill() {
-  if (shown.loading || shown.done || !shown.points.length) return;
+  if (question.review || shown.loading || shown.done || !shown.points.length) return;
   if ($('more').getBoundingClientRect().top > innerHeight * 2.5) return;
   const loading = new AbortController();
   shown.loading = loading;
   try {
-    const page = await fetchPage(loading.signal);
+    const page = await fetchPage(shown.points.length, loading.signal);
+    if (loading.signal.aborted) return;
     shown.done = page.done || !page.points.length;
     addPoints(page.points);
     if (!isEmpty()) say(page.ms);
   } catch {
+    if (loading.signal.aborted) return;
     shown.done = true;
   }
-  if (shown.loading === loading) shown.loading = null;
-  if (!loading.signal.aborted) requestAnimationFrame(fill);
+  shown.loading = null;
+  requestAnimationFrame(fill);
 }
 for (const event of ['scroll', 'resize']) addEventListener(event, fill, {passive: true});
 
@@ -150,8 +152,10 @@ function chip(part, index) {
 }
 
 function drawQuestion() {
-  if ($('words').value.trim() !== question.words) $('words').value = question.words;
-  if ($('without').value.trim() !== question.without) $('without').value = question.without;
+  if (!typing) { // else it is older than what stands there
+    if ($('words').value.trim() !== question.words) $('words').value = question.words;
+    if ($('without').value.trim() !== question.without) $('without').value = question.without;
+  }
   $('chips').replaceChildren(...question.parts.map(chip));
   $('words').placeholder = question.parts.length ? 'and in words' : 'Describe a picture, or drop one';
   const towards = question.parts.some((p) => !p.away);
@@ -168,33 +172,59 @@ function openExclude(open) {
 
 // The question is another one. push: it can be gone back to.
 export function changed(push) {
+  push ||= !!question.review;
+  question.review = '';
   shown.random = false;
-  const address = toAddress();
-  if (push && address !== location.pathname + location.search) history.pushState(null, '', address);
-  else history.replaceState(null, '', address);
+  visit(toAddress, push);
   drawQuestion();
   showFilters();
   scrollTo({top: 0});
+  return drawView();
+}
+
+// The pictures, or duplicates to review.
+function drawView() {
+  const review = !!question.review;
+  for (const id of ['results', 'bar']) $(id).hidden = review;
+  $('duplicates').hidden = !review;
+  $('review').setAttribute('aria-pressed', String(review));
+  if (review) return startReview();
+  if (stopReview()) enterCollection().then(() => say(0));
   return ask();
 }
 
-let typing;
-for (const [id, key] of [['words', 'words'], ['without', 'without']]) {
+$('review').addEventListener('click', () => {
+  if (!question.collection) return;
+  question.review = question.review ? '' : 'near';
+  visit(toAddress, true);
+  scrollTo({top: 0});
+  drawView();
+});
+
+let typing = 0; // a timer: what stands in a field is not asked yet
+function forgetTyping() {
+  clearTimeout(typing);
+  typing = 0;
+}
+function takeTyped() {
+  forgetTyping();
+  question.words = $('words').value.trim();
+  question.without = $('without').value.trim();
+}
+for (const id of ['words', 'without']) {
   $(id).addEventListener('input', () => {
     clearTimeout(typing);
     typing = setTimeout(() => {
-      const text = $(id).value.trim();
-      if (text === question[key]) return;
-      question[key] = text;
-      changed(false);
+      typing = 0;
+      const before = question.words + '\n' + question.without;
+      takeTyped();
+      if (before !== question.words + '\n' + question.without) changed(false);
     }, 50);
   });
 }
 $('search').addEventListener('submit', (event) => {
   event.preventDefault();
-  clearTimeout(typing);
-  question.words = $('words').value.trim();
-  question.without = $('without').value.trim();
+  takeTyped();
   changed(true);
 });
 $('words').addEventListener('keydown', (event) => {
@@ -222,6 +252,7 @@ $('refine').addEventListener('click', () => {
 });
 $('home').addEventListener('click', (event) => {
   event.preventDefault();
+  forgetTyping();
   Object.assign(question, {words: '', without: '', parts: [], weight: 50, filters: {}});
   openExclude(false);
   changed(true);
@@ -241,6 +272,7 @@ async function askPicture(file) {
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(file);
   });
+  forgetTyping();
   question.parts = [{image, url}];
   question.words = '';
   return changed(true);
@@ -248,6 +280,7 @@ async function askPicture(file) {
 
 // An item joins the question, or becomes it.
 export function askItem(id, how) {
+  takeTyped();
   if (how === 'only') Object.assign(question, {words: '', without: '', parts: []});
   question.parts = question.parts.filter((p) => p.id !== id);
   question.parts.push({id, away: how === 'less' || undefined});
@@ -259,7 +292,7 @@ export function askItem(id, how) {
 
 function show(index) {
   const point = shown.points[index];
-  history.pushState({item: true}, '', toAddress(point.id));
+  visit(() => toAddress(point.id), true, {item: true});
   openItem(shown.points, index);
 }
 
@@ -343,7 +376,7 @@ async function loadCollections() {
 }
 
 async function enterCollection() {
-  shown.total = 0;
+  shown.total = null;
   if (!question.collection) return refreshFilters();
   const info = await get(collectionPath(question.collection));
   shown.total = info.points_count;
@@ -351,8 +384,10 @@ async function enterCollection() {
 }
 
 $('collection').addEventListener('change', async () => {
+  const {review} = question;
   Object.assign(question, {collection: $('collection').value, parts: [], filters: {}});
   changed(true);
+  if (review) $('review').click();
   await enterCollection();
   say(0);
 });
@@ -362,19 +397,22 @@ export async function refresh(collection) {
   if (collection && collection !== question.collection && question.collection) return;
   await loadCollections();
   await enterCollection();
-  if (isEmpty()) await ask();
+  if (isEmpty() && !question.review) await ask();
 }
 
 addEventListener('popstate', async () => {
-  const before = question.collection, asked = JSON.stringify([terms(), question.filters]);
+  if (isLeaving()) return; // an item was closed, nothing else has changed
+  forgetTyping();
+  const now = () => JSON.stringify([question.collection, question.review, terms(), question.filters]);
+  const before = question.collection, asked = now();
   const item = fromAddress();
   if (item === undefined) closeItem();
   if (question.collection !== before) await enterCollection();
   $('collection').value = question.collection;
-  if (question.collection !== before || asked !== JSON.stringify([terms(), question.filters])) {
+  if (asked !== now()) {
     drawQuestion();
     showFilters();
-    await ask();
+    await drawView();
   }
   const index = shown.points.findIndex((p) => p.id === item);
   if (item !== undefined) openItem(index < 0 ? [{id: item}] : shown.points, Math.max(index, 0));
@@ -393,16 +431,17 @@ $('login').addEventListener('cancel', (event) => event.preventDefault());
 
 async function begin() {
   const item = fromAddress();
+  drawQuestion();
+  if (matchMedia('(hover: hover)').matches && item === undefined && !question.review) $('words').focus();
   try {
     await loadCollections();
   } catch (error) {
     return note('The server does not answer', error.message);
   }
   drawQuestion();
-  await Promise.all([ask(), enterCollection()]);
+  await Promise.all([drawView(), enterCollection()]);
   say(0);
   watchJobs(refresh);
   if (item !== undefined) openItem([{id: item}], 0);
-  if (matchMedia('(hover: hover)').matches && item === undefined) $('words').focus();
 }
 begin();

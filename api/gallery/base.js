@@ -72,6 +72,32 @@ export const collectionPath = (name) => `/collections/${encodeURIComponent(name)
 export const pointPath = (name, id) => `${collectionPath(name)}/points/${encodeURIComponent(String(id))}`;
 export const thumbnail = (name, id) => `${pointPath(name, id)}/thumbnail`;
 
+// ---- the address bar ---------------------------------------------------------------
+
+// A step back of our own takes a moment; what comes then waits, or it would be undone.
+let leaving = null;
+export const isLeaving = () => leaving !== null;
+export function stepBack() {
+  leaving = new Promise((resolve) => {
+    const arrived = () => {
+      clearTimeout(late);
+      removeEventListener('popstate', arrived);
+      leaving = null;
+      resolve();
+    };
+    const late = setTimeout(arrived, 1000);
+    addEventListener('popstate', arrived);
+  });
+  history.back();
+}
+// Writes what address() gives into the bar. push: as a step that can be gone back from.
+export async function visit(address, push, state = null) {
+  while (leaving) await leaving;
+  const to = address();
+  if (push && to !== location.pathname + location.search) history.pushState(state, '', to);
+  else history.replaceState(state, '', to);
+}
+
 // ---- dialogs ----------------------------------------------------------------------
 
 // Opens a sheet; a click beside it or on its cross closes it.

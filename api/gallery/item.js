@@ -1,5 +1,5 @@
 // One item: its picture, what is known of it, and what stands near it.
-import {$, bytes, call, collectionPath, el, get, number, openSheet, pointPath, thumbnail} from './base.js';
+import {$, bytes, call, collectionPath, el, get, number, openSheet, pointPath, stepBack, thumbnail, visit} from './base.js';
 import {askItem} from './app.js';
 import {question, toAddress} from './question.js';
 
@@ -56,7 +56,7 @@ async function drawNear(id, signal) {
     });
     link.addEventListener('click', (event) => {
       event.preventDefault();
-      history.replaceState({item: true}, '', toAddress(point.id));
+      visit(() => toAddress(point.id), false, history.state);
       points = [point];
       at = 0;
       draw();
@@ -109,7 +109,7 @@ export function closeItem() {
 function turn(step) {
   if (at + step < 0 || at + step >= points.length) return;
   at += step;
-  history.replaceState({item: true}, '', toAddress(points[at].id));
+  visit(() => toAddress(points[at].id), false, history.state);
   draw();
 }
 
@@ -123,10 +123,10 @@ document.addEventListener('keydown', (event) => {
 $('item').addEventListener('close', () => {
   loading?.abort();
   if (new URLSearchParams(location.search).has('item')) {
-    if (history.state?.item) history.back();
-    else history.replaceState(null, '', toAddress());
+    if (history.state?.item) stepBack();
+    else visit(toAddress, false);
   }
-  document.querySelectorAll('#grid .tile')[at]?.focus({preventScroll: true});
+  if (!question.review) document.querySelectorAll('#grid .tile')[at]?.focus({preventScroll: true});
 });
 $('item-picture').addEventListener('error', () => $('item-picture').removeAttribute('src'));
 $('item-like').addEventListener('click', () => askItem(points[at].id, 'only'));

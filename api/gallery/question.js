@@ -8,8 +8,10 @@ export const question = {
   parts: [], // {id} of an item or {image: base64}; {away: true}; {url} of a small picture
   weight: 50, // of words beside pictures, 0 to 100
   filters: {}, // field: {values: [...]} or {from, to}
+  review: '', // the level of duplicates under review; then the rest waits
 };
 
+export const LEVELS = ['exact', 'near', 'similar']; // of duplicates
 const AWAY = -0.6; // a negative as strong as the positive would leave nothing
 
 export const isEmpty = () => !question.words && !question.without && !question.parts.length;
@@ -23,6 +25,7 @@ export function toAddress(item) {
   for (const part of question.parts)
     if (part.id !== undefined) q.append(part.away ? 'less' : 'like', JSON.stringify(part.id));
   if (question.weight !== 50) q.set('w', String(question.weight));
+  if (question.review) q.set('duplicates', question.review);
   if (Object.keys(question.filters).length) q.set('f', JSON.stringify(question.filters));
   if (item !== undefined) q.set('item', JSON.stringify(item));
   const text = q.toString();
@@ -44,6 +47,8 @@ export function fromAddress() {
   question.weight = weight >= 0 && weight <= 100 ? weight : 50;
   const filters = parse(q.get('f') ?? '{}', {});
   question.filters = filters && typeof filters === 'object' && !Array.isArray(filters) ? filters : {};
+  const review = q.get('duplicates') ?? '';
+  question.review = LEVELS.includes(review) ? review : '';
   question.parts = [
     ...q.getAll('like').map((t) => ({id: parse(t)})),
     ...q.getAll('less').map((t) => ({id: parse(t), away: true})),

@@ -33,13 +33,17 @@ async function openBrowser(server, size, scheme = 'light') {
 
 // Names of the pictures, as a reader of the screen gets them.
 const names = (page) => page.locator('#grid .tile').evaluateAll((tiles) => tiles.map((t) => t.querySelector('img')?.alt ?? t.textContent));
+// Waits as long as a loaded machine may need; who fails waits in vain for half a minute.
 const until = async (what, check) => {
-  for (let i = 0; i < 100; i++) {
+  for (const end = Date.now() + 30000; Date.now() < end;) {
     if (await check()) return;
     await new Promise((r) => setTimeout(r, 50));
   }
   assert.fail(`never happened: ${what}`);
 };
+// The answer to the words in the address is on the page.
+const answered = (page, words) => until(`"${words}" is answered`, async () =>
+  (new URL(page.url()).searchParams.get('q') ?? '') === words && (await page.getAttribute('#results', 'aria-busy')) === 'false');
 const first = (page, name) => until(`${name} comes first`, async () => (await names(page))[0] === name);
 
 // Files as the page gets them when they are dropped at a place.
@@ -78,7 +82,7 @@ describe('gallery', {skip}, () => {
     await page.goto(server.url);
     await until('14 tiles', async () => (await names(page)).length === 14);
     await until('13 pictures drawn', async () => (await page.locator('.tile img.there').count()) === 13);
-    assert.equal(await page.locator('#status').textContent(), '14 items');
+    await until('how many there are', async () => (await page.locator('#status').textContent()) === '14 items');
     assert.equal(await page.title(), 'shop · akin');
   });
 
@@ -97,6 +101,7 @@ describe('gallery', {skip}, () => {
     await page.fill('#without', 'circle');
     await until('not circles', async () => !(await names(page))[0].includes('circle') && new URL(page.url()).searchParams.get('not') === 'circle');
     await page.reload();
+    await answered(page, 'blue');
     assert.equal(await page.inputValue('#words'), 'blue');
     assert.equal(await page.inputValue('#without'), 'circle');
     await page.click('#home');
@@ -142,6 +147,7 @@ describe('gallery', {skip}, () => {
 
   test('an item: facts, neighbours, keys, more like this', async () => {
     await page.fill('#words', 'a red circle');
+    await answered(page, 'a red circle');
     await first(page, 'a red circle');
     await page.focus('#words');
     await page.keyboard.press('ArrowDown');
@@ -214,15 +220,75 @@ describe('gallery', {skip}, () => {
     await ask(server, 'PUT', '/collections/many/points', {points});
     await page.goto(`${server.url}/?c=many`);
     await until('the first page', async () => (await names(page)).length >= 60);
-    for (let i = 0; i < 40 && (await names(page)).length < 150; i++) {
+    await until('all of them', async () => {
       await page.mouse.wheel(0, 4000);
-      await page.waitForTimeout(60);
-    }
+      return (await names(page)).length >= 150;
+    });
     const shown = await names(page);
     assert.equal(shown.length, 150);
     assert.equal(new Set(shown).size, 150);
     await page.selectOption('#collection', 'shop');
     await until('the other collection', async () => (await names(page)).length === 15);
+  });
+
+  test('duplicates are reviewed with the keyboard: told apart, taken back, thinned out', async () => {
+    const points = [['circle', 'red'], ['triangle', 'blue']].flatMap(([shape, colour]) =>
+      [1, 2, 3].map((i) => ({id: `${colour}/${i}.svg`, vector: {image: base64(picture(shape, colour))}})));
+    await ask(server, 'PUT', '/collections/twins', {});
+    await ask(server, 'PUT', '/collections/twins/points', {points: [...points, {id: 'other.svg', vector: {image: base64(all[1].data)}}]});
+    const count = async () => (await ask(server, 'POST', '/collections/twins/points/count', {})).body.result.count;
+    const groups = page.locator('#groups > li');
+    const review = (what, text) => until(what, async () => text.test(await page.locator('#groups').innerText()));
+
+    await page.goto(`${server.url}/?c=twins`);
+    await until('7 tiles', async () => (await names(page)).length === 7);
+    await page.click('#review');
+    await until('two groups', async () => (await page.locator('#review-status').textContent()) === '2 groups');
+    assert.match(page.url(), /duplicates=near/);
+    assert.equal(await page.locator('#groups .member').count(), 6);
+    assert.equal(await page.locator('#groups .member.best').count(), 2);
+    assert.match(await groups.first().innerText(), /Exact[^]*3 pictures[^]*1\.svg[^]*red[^]*the same file, byte for byte/);
+    await until('small pictures', () => page.locator('#groups img').evaluateAll((all) => all.every((i) => i.complete && i.naturalWidth > 0)));
+
+    const at = (selector) => page.evaluate((s) => document.activeElement.matches(s), selector);
+    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.press('ArrowDown');
+    assert.ok(await at('#groups > li:nth-child(1)'));
+    await page.keyboard.press('n');
+    await review('told apart', /no duplicates of each other/);
+    assert.ok(await at('#groups > li:nth-child(2)'), 'on to the next');
+    assert.equal((await ask(server, 'POST', '/collections/twins/duplicates', {})).body.result.groups.length, 1);
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('u');
+    await until('taken back', async () => (await page.locator('#groups .member').count()) === 6);
+
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    assert.ok(await at('#groups > li:nth-child(1) .member:nth-child(2) .tile'));
+    await page.keyboard.press('k');
+    await review('asked first', /Keep 2\.svg and take 2 other items out of the collection/);
+    await page.keyboard.press('Escape');
+    await until('not asked any more', async () => (await page.locator('.asking').count()) === 0);
+    assert.equal(await count(), 7);
+    await page.locator('.member:nth-child(2) .quiet').first().click();
+    await page.keyboard.press('Enter');
+    await review('one stays', /2\.svg stays, 2 others left the collection/);
+    assert.equal(await count(), 5);
+
+    await page.locator('.member:nth-child(3) .tile').last().click();
+    await until('an item', async () => (await page.locator('#item-title').textContent()) === 'blue/3.svg');
+    await page.keyboard.press('Escape');
+    await until('closed', async () => /duplicates=near$/.test(page.url()));
+    await page.locator('#levels label', {hasText: 'Exact'}).click();
+    await until('one group', async () => (await page.locator('#review-status').textContent()) === '1 group');
+    await page.click('#review');
+    await until('the pictures again, without the two', async () => (await names(page)).length === 5);
+    await until('the right number', async () => (await page.locator('#status').textContent()) === '5 items');
+    await page.goBack();
+    await until('back to the review', async () => (await page.locator('#groups .member').count()) === 3);
+    await page.fill('#words', 'green');
+    await answered(page, 'green');
+    assert.equal(await page.locator('#duplicates').isVisible(), false);
   });
 
   test('nothing went wrong unseen, nothing came from elsewhere', () => {
@@ -243,6 +309,13 @@ describe('gallery', {skip}, () => {
         assert.ok(box.width <= 390 && box.y >= 0);
         await small.page.tap('#item [data-close]');
         await until('closed', async () => !(await small.page.locator('#item').evaluate((d) => d.open)));
+        await small.page.tap('#review');
+        await until('the review', async () => /\d+ group/.test(await small.page.locator('#review-status').textContent()));
+        await small.page.locator('#levels label', {hasText: 'Exact'}).tap();
+        await until('no duplicates', async () => /No duplicates/.test(await small.page.locator('#duplicates').innerText()));
+        await small.page.goto(server.url + '/?c=twins&duplicates=exact');
+        await until('a group', async () => (await small.page.locator('#groups .member').count()) === 3);
+        assert.equal(await small.page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, 'nothing sticks out');
         const background = await small.page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
         assert.equal(/rgb\(2\d\d/.test(background), scheme === 'light', background);
         assert.deepEqual(small.seen.errors, []);

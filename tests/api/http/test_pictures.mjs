@@ -153,6 +153,49 @@ describe('pictures', {skip}, () => {
     assert.equal((await ask(server, 'GET', '/jobs/999')).status, 404);
   });
 
+  test('duplicates: paged with the evidence, told apart, thinned out', async () => {
+    await ask(server, 'PUT', '/collections/twins', {});
+    const red = base64(picture('circle', 'red')), blue = base64(picture('square', 'blue'));
+    const points = [{id: 1, vector: {image: red}, payload: {tag: 'a'}}, {id: 'two', vector: {image: red}, caption: 'a disc', payload: {tag: 'b'}},
+      {id: 3, vector: {image: blue}}, {id: 4, vector: {image: blue}}, {id: 5, vector: {image: base64(picture('triangle', 'green'))}}];
+    assert.equal((await ask(server, 'PUT', '/collections/twins/points', {points})).status, 200);
+    const twins = (path, body) => ask(server, 'POST', `/collections/twins/duplicates${path}`, body);
+    const ids = (page) => page.groups.map((g) => g.members.map((m) => m.id));
+
+    const first = (await twins('', {level: 'exact', limit: 1})).body.result;
+    assert.deepEqual(ids(first), [[1, 'two']]);
+    assert.equal(first.pending, 0);
+    const [centre, other] = first.groups[0].members;
+    assert.equal(first.groups[0].level, 'exact');
+    assert.ok(first.groups[0].keep === 1 && centre.keep && !other.keep && first.groups[0].why);
+    assert.equal(centre.beside, undefined);
+    assert.deepEqual([other.beside, other.level, other.same, other.turn], [1, 'exact', 'bytes', 1]);
+    assert.ok(other.width > 0 && other.cosine > 0.999, JSON.stringify(other));
+    const second = (await twins('', {level: 'exact', limit: 1, cursor: first.cursor})).body.result;
+    assert.deepEqual(ids(second), [[3, 4]]);
+    assert.equal(second.cursor, 0);
+
+    assert.equal((await twins('/dismiss', {points: [3, 4]})).body.result, true);
+    assert.deepEqual(ids((await twins('', {})).body.result), [[1, 'two']]);
+    assert.equal((await twins('/dismiss', {points: [3, 4], undo: true})).status, 200);
+    assert.equal((await twins('', {})).body.result.groups.length, 2);
+
+    assert.deepEqual((await twins('/keep', {keep: 1, points: ['two']})).body.result, {removed: 1, merged: true});
+    assert.deepEqual(ids((await twins('', {})).body.result), [[3, 4]]);
+    const kept = (await ask(server, 'GET', '/collections/twins/points/1?details=1')).body.result;
+    assert.equal(kept.caption, 'a disc');
+    assert.equal(kept.payload.tag, 'a');
+    assert.deepEqual((await twins('/keep', {keep: 4, points: [3], merge: false})).body.result, {removed: 1, merged: false});
+    assert.equal((await ask(server, 'POST', '/collections/twins/points/count', {})).body.result.count, 3);
+
+    for (const [path, body, status] of [['', {level: 'odd'}, 400], ['', {limit: 0}, 400], ['/dismiss', {points: [1]}, 400], ['/dismiss', {}, 400],
+      ['/dismiss', {points: [1, 'none']}, 404], ['/keep', {keep: 4, points: [4]}, 400], ['/keep', {keep: 4, points: ['none'], merge: false}, 404],
+      ['/keep', {points: [1]}, 400], ['/keep', {keep: 4}, 400]])
+      assert.equal((await twins(path, body)).status, status, path + JSON.stringify(body));
+    assert.equal((await ask(server, 'POST', '/collections/none/duplicates', {})).status, 404);
+    assert.equal((await ask(server, 'POST', '/collections/twins/points/count', {})).body.result.count, 3);
+  });
+
   test('groups by a field', async () => {
     const {body} = await post('/query/groups', {query: {text: 'circle'}, group_by: 'colour', group_size: 2, limit: 4});
     assert.equal(body.result.groups.length, 4);
