@@ -5,11 +5,15 @@
  *
  * One helper is forked when the first drawing comes (or by
  * akin_picture_init_library, better: then it is small). It has one thread and
- * does nothing but fork: each drawing gets a child, which starts with everything
- * loaded (fonts too) and costs about a millisecond.
+ * does nothing but fork: children that start with everything loaded (fonts too)
+ * and render one drawing after another. A child costs the kernel more than most
+ * drawings cost librsvg, hence its further use; it ends after USES drawings, with
+ * one that failed, or when it has grown, so that what one drawing leaves behind
+ * is not collected without end. A drawing that fails in a child that rendered
+ * others before is tried again in a fresh one.
  *
- *   caller ---- control socket, one message a drawing, a stream end in it ---> helper
- *   caller <--- stream: request, file; reply, pixels ------------------------- child
+ *   caller ---- control socket, one message a child, a stream end in it ---> helper
+ *   caller <--- stream: request, file; reply, pixels; and again ------------ child
  *
  * The control socket takes whole messages from any thread without a lock. The
  * helper ends when the last caller's end of it is closed, so it never outlives
@@ -35,6 +39,9 @@
 #define TRIALS       5
 #define TRIAL_MS     2000u
 #define MEMORY_BYTES ((rlim_t)3 << 30) /* address space of a child */
+#define USES         100u              /* drawings of one child */
+#define IDLE         32u               /* children that wait for the next */
+#define GROWN_KB     (256 * 1024)      /* resident; a child that ends early */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1 /* reserves terabytes of address space */
@@ -58,9 +65,17 @@ typedef struct {
     akin_picture picture; /* its pixels follow */
 } reply;
 
-/* One helper a process, like libvips itself. */
+typedef struct {
+    int fd;
+    uint32_t uses; /* drawings so far */
+} stream;
+
+/* One helper a process, like libvips itself. All under lock. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int control = -1; /* under lock */
+static int control = -1;
+static stream idle[IDLE];
+static uint32_t idle_count;
+static pid_t idle_owner; /* a fork of the program must not share streams */
 
 /* ---- both ends ------------------------------------------------------------ */
 
@@ -103,30 +118,45 @@ static void limit(int resource, rlim_t value)
     setrlimit((__rlimit_resource_t)resource, &r);
 }
 
-static void serve(int fd)
+/* One drawing; false: the child is to end. */
+static bool serve_one(int fd)
 {
     struct itimerval timer = {{0, 0}, {0, 0}};
+    struct rusage usage;
     request ask;
     reply answer;
     uint8_t *bytes;
+    bool sent;
 
-    limit(RLIMIT_CORE, 0);
-    if (!SANITIZED) limit(RLIMIT_AS, MEMORY_BYTES);
-    if (!transfer(fd, &ask, sizeof ask, false, 0)) _exit(1);
+    if (!transfer(fd, &ask, sizeof ask, false, 0)) return false;
     timer.it_value.tv_sec = ask.options.max_ms / 1000;
     timer.it_value.tv_usec = ask.options.max_ms % 1000 * 1000 + 1;
     setitimer(ITIMER_REAL, &timer, NULL); /* SIGALRM ends the process */
     bytes = akin_alloc(ask.size);
-    if (bytes == NULL || !transfer(fd, bytes, ask.size, false, 0)) _exit(1);
+    if (bytes == NULL || !transfer(fd, bytes, ask.size, false, 0)) return false;
     memset(&answer, 0, sizeof answer);
     answer.status =
         akin__picture_decode_here((akin_span){bytes, ask.size}, &ask.options,
                                   &answer.picture, &answer.error);
-    transfer(fd, &answer, sizeof answer, true, 0);
-    if (answer.status == AKIN_OK)
-        transfer(fd, answer.picture.pixels,
-                 (size_t)answer.picture.width * answer.picture.height * 3, true,
-                 0);
+    akin_free(bytes);
+    sent = transfer(fd, &answer, sizeof answer, true, 0);
+    if (sent && answer.status == AKIN_OK)
+        sent = transfer(
+            fd, answer.picture.pixels,
+            (size_t)answer.picture.width * answer.picture.height * 3, true, 0);
+    timer.it_value = (struct timeval){0, 0};
+    setitimer(ITIMER_REAL, &timer, NULL);
+    if (answer.status == AKIN_OK) akin_picture_clear(&answer.picture);
+    return sent && answer.status == AKIN_OK &&
+           getrusage(RUSAGE_SELF, &usage) == 0 && usage.ru_maxrss < GROWN_KB;
+}
+
+static void serve(int fd)
+{
+    limit(RLIMIT_CORE, 0);
+    if (!SANITIZED) limit(RLIMIT_AS, MEMORY_BYTES);
+    while (serve_one(fd))
+        ;
     _exit(0);
 }
 
@@ -238,15 +268,17 @@ static int open_stream(int socket_fd)
     return -1;
 }
 
+/* *broken: the stream ended before the answer. */
 static akin_status converse(int fd, akin_span bytes,
                             const akin_picture_options *options,
-                            akin_picture *out, akin_error *err)
+                            akin_picture *out, bool *broken, akin_error *err)
 {
     uint64_t deadline = akin_mono_ns() + options->max_ms * UINT64_C(1000000);
     request ask;
     reply answer;
     size_t size;
 
+    *broken = false;
     memset(&ask, 0, sizeof ask);
     ask.size = bytes.size;
     ask.options = *options;
@@ -259,6 +291,7 @@ static akin_status converse(int fd, akin_span bytes,
             return akin_fail(err, AKIN_TIMEOUT,
                              "svg picture took longer than %u ms",
                              options->max_ms);
+        *broken = true;
         return akin_fail(err, AKIN_BAD_DATA,
                          "unreadable svg picture: its renderer gave up");
     }
@@ -285,13 +318,14 @@ static bool try_helper(int socket_fd)
     akin_picture picture = {0};
     int fd = open_stream(socket_fd);
     akin_status rc;
+    bool broken;
 
     akin__picture_fill_options(&options);
     if (fd < 0) return false;
     rc = converse(fd,
                   akin_span_of("<svg xmlns='http://www.w3.org/2000/svg' "
                                "width='8' height='8'/>"),
-                  &options, &picture, NULL);
+                  &options, &picture, &broken, NULL);
     close(fd);
     akin_picture_clear(&picture);
     return rc == AKIN_OK;
@@ -338,12 +372,10 @@ static int borrow_helper(bool renew)
     return copy;
 }
 
-akin_status akin__picture_decode_apart(akin_span bytes,
-                                       const akin_picture_options *options,
-                                       akin_picture *out, akin_error *err)
+/* A child of one's own; -1 when the helper does not start. */
+static int open_child(void)
 {
     int attempt, helper, fd = -1;
-    akin_status rc;
 
     for (attempt = 0; attempt < 2 && fd < 0; attempt++) {
         helper = borrow_helper(attempt > 0);
@@ -351,11 +383,67 @@ akin_status akin__picture_decode_apart(akin_span bytes,
         fd = open_stream(helper);
         close(helper);
     }
-    if (fd < 0)
-        return akin_fail(err, AKIN_INTERNAL,
-                         "the process that renders drawings does not start");
-    rc = converse(fd, bytes, options, out, err);
-    close(fd);
+    return fd;
+}
+
+/* With the lock held: forgets what a fork of the program inherited. */
+static void own_idle(void)
+{
+    if (idle_owner == getpid()) return;
+    while (idle_count > 0)
+        close(idle[--idle_count].fd);
+    idle_owner = getpid();
+}
+
+static stream take_stream(void)
+{
+    stream s = {-1, 0};
+
+    pthread_mutex_lock(&lock);
+    own_idle();
+    if (idle_count > 0) s = idle[--idle_count];
+    pthread_mutex_unlock(&lock);
+    return s;
+}
+
+static void keep_stream(stream s)
+{
+    bool kept = false;
+
+    pthread_mutex_lock(&lock);
+    own_idle();
+    if (++s.uses < USES && idle_count < IDLE) {
+        idle[idle_count++] = s;
+        kept = true;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!kept) close(s.fd); /* the child sees the end and ends */
+}
+
+akin_status akin__picture_decode_apart(akin_span bytes,
+                                       const akin_picture_options *options,
+                                       akin_picture *out, akin_error *err)
+{
+    stream s = take_stream();
+    bool broken = s.fd >= 0;
+    akin_status rc = AKIN_INTERNAL;
+
+    if (s.fd >= 0) {
+        rc = converse(s.fd, bytes, options, out, &broken, err);
+        if (broken) close(s.fd);
+    }
+    if (s.fd < 0 || broken) {
+        s = (stream){open_child(), 0};
+        if (s.fd < 0)
+            return akin_fail(
+                err, AKIN_INTERNAL,
+                "the process that renders drawings does not start");
+        rc = converse(s.fd, bytes, options, out, &broken, err);
+    }
+    if (rc)
+        close(s.fd);
+    else
+        keep_stream(s);
     return rc;
 }
 

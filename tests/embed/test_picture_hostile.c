@@ -4,6 +4,7 @@
 
 #include <gio/gio.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -321,13 +322,16 @@ static void drawing_that_multiplies(void **state)
     akin_buf_clear(&svg);
 }
 
-/* Other processes that run this program: the helper and its children. */
-static int count_relatives(void)
+/* Other processes that run this program: the helper and its children. latest
+ * (may be NULL): the one with the highest number. */
+static int count_relatives_and(pid_t *latest)
 {
     char own[1024] = {0}, link[64], exe[1024];
     GDir *dir = g_dir_open("/proc", 0, NULL);
     const char *name;
     int n = 0;
+
+    if (latest != NULL) *latest = 0;
 
     if (readlink("/proc/self/exe", own, sizeof own - 1) < 0) return -1;
     while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
@@ -337,10 +341,48 @@ static int count_relatives(void)
         length = readlink(link, exe, sizeof exe - 1);
         if (length <= 0 || strtol(name, NULL, 10) == (long)getpid()) continue;
         exe[length] = '\0';
-        n += strtol(name, NULL, 10) > 0 && strcmp(exe, own) == 0;
+        if (strtol(name, NULL, 10) <= 0 || strcmp(exe, own) != 0) continue;
+        if (latest != NULL && strtol(name, NULL, 10) > *latest)
+            *latest = (pid_t)strtol(name, NULL, 10);
+        n++;
     }
     if (dir != NULL) g_dir_close(dir);
     return n;
+}
+
+static int count_relatives(void)
+{
+    return count_relatives_and(NULL);
+}
+
+/* A child renders many drawings: each gets its own pixels, a bad one between
+ * them harms none, nor does the death of the child that waits. */
+static void drawings_in_one_child(void **state)
+{
+    pid_t latest;
+    int i;
+
+    (void)state;
+    for (i = 0; i < 250; i++) {
+        akin_buf svg = {0};
+        akin_picture p;
+
+        if (i % 9 == 8)
+            refuse_text(SVG "width='10' height='10'><rect></svg>",
+                        AKIN_BAD_DATA);
+        if (i == 100 && count_relatives_and(&latest) > 1) kill(latest, SIGKILL);
+        akin_buf_printf(&svg,
+                        SVG "width='%d' height='9'><rect width='99' "
+                            "height='99' fill='rgb(%d,7,9)'/></svg>",
+                        i % 5 + 9, i);
+        assert_int_equal(akin_picture_decode((akin_span){svg.data, svg.size},
+                                             NULL, &p, NULL),
+                         AKIN_OK);
+        assert_int_equal(p.pixels[0], i);
+        assert_int_equal(p.pixels[1], 7);
+        akin_picture_clear(&p);
+        akin_buf_clear(&svg);
+    }
 }
 
 /* Noise of a million octaves: hours of work inside librsvg. Then the next drawing
@@ -570,6 +612,7 @@ int main(void)
         cmocka_unit_test(jpeg_of_endless_scans),
         cmocka_unit_test(drawings_without_sense),
         cmocka_unit_test(drawing_that_multiplies),
+        cmocka_unit_test(drawings_in_one_child),
         cmocka_unit_test(drawing_that_never_ends),
         cmocka_unit_test(zipped_bomb),
         cmocka_unit_test(slow_file_is_given_up),
