@@ -2,6 +2,9 @@
  * for an encoder, stage by stage, whole and with shrink-on-load.
  *
  *     bench_pictures [seconds a row] [file ...]
+ *     bench_pictures make DIR WIDTH HEIGHT N PHOTOGRAPHS_DIR
+ *
+ * make writes N different JPEGs of that size for bench_pipeline.
  *
  * Without files it makes a 2- and a 12-megapixel JPEG (quality 88, 4:2:0) out of
  * the photographs in tests/data, laid out side by side: as much detail a pixel
@@ -17,7 +20,8 @@
 #include <time.h>
 #include <vips/vips.h>
 
-#define SIDE 224u
+#define SIDE        224u
+#define PHOTO(name) AKIN_SOURCE "/tests/data/pictures/photos/" name ".jpg"
 
 static const akin_picture_transform transform = {AKIN_RESIZE_SHORTEST, SIDE,
                                                  SIDE};
@@ -28,25 +32,23 @@ static void die(const char *what, const akin_error *err)
     exit(1);
 }
 
-/* Photographs side by side until width x height is full. */
-static akin_buf make_jpeg(int width, int height)
+/* n photographs side by side until width x height is full. */
+static akin_buf join_photographs(char *const *paths, int n, int columns,
+                                 int width, int height)
 {
-    static const char *const names[] = {"tshirt-1", "shoes-1", "hat-1",
-                                        "tshirt-2", "shoes-2", "hat-2"};
-    VipsImage *tiles[6], *joined, *copies, *cut;
+    VipsImage **tiles = calloc((size_t)n, sizeof *tiles);
+    VipsImage *joined, *copies, *cut;
     akin_buf out = {0};
-    char path[1024];
     void *data = NULL;
     size_t size = 0;
     int i;
 
-    for (i = 0; i < 6; i++) {
-        snprintf(path, sizeof path,
-                 AKIN_SOURCE "/tests/data/pictures/photos/%s.jpg", names[i]);
-        tiles[i] = vips_image_new_from_file(path, NULL);
+    if (tiles == NULL) exit(1);
+    for (i = 0; i < n; i++) {
+        tiles[i] = vips_image_new_from_file(paths[i], NULL);
         if (tiles[i] == NULL) exit(1);
     }
-    if (vips_arrayjoin(tiles, &joined, 6, "across", 3, NULL) ||
+    if (vips_arrayjoin(tiles, &joined, n, "across", columns, NULL) ||
         vips_replicate(joined, &copies, width / joined->Xsize + 1,
                        height / joined->Ysize + 1, NULL) ||
         vips_crop(copies, &cut, 0, 0, width, height, NULL) ||
@@ -57,9 +59,51 @@ static akin_buf make_jpeg(int width, int height)
     g_object_unref(cut);
     g_object_unref(copies);
     g_object_unref(joined);
-    for (i = 0; i < 6; i++)
+    for (i = 0; i < n; i++)
         g_object_unref(tiles[i]);
+    free(tiles);
     return out;
+}
+
+static akin_buf make_jpeg(int width, int height)
+{
+    static char *const paths[] = {PHOTO("tshirt-1"), PHOTO("shoes-1"),
+                                  PHOTO("hat-1"),    PHOTO("tshirt-2"),
+                                  PHOTO("shoes-2"),  PHOTO("hat-2")};
+
+    return join_photographs(paths, 6, 3, width, height);
+}
+
+/* The i-th file is made of the 24 photographs from 7 i on. */
+static int make(char **argv)
+{
+    int width = atoi(argv[1]), height = atoi(argv[2]), n = atoi(argv[3]);
+    GDir *dir = g_dir_open(argv[4], 0, NULL);
+    GPtrArray *names = g_ptr_array_new();
+    char *tiles[24], path[4096];
+    const char *name;
+    int i, t;
+
+    if (dir == NULL) return 1;
+    while ((name = g_dir_read_name(dir)) != NULL)
+        if (g_str_has_suffix(name, ".jpg"))
+            g_ptr_array_add(names, g_build_filename(argv[4], name, NULL));
+    g_dir_close(dir);
+    if (names->len == 0) return 1;
+    for (i = 0; i < n; i++) {
+        akin_buf file;
+        akin_error err;
+
+        for (t = 0; t < 24; t++)
+            tiles[t] =
+                names->pdata[(7u * (unsigned)i + (unsigned)t) % names->len];
+        file = join_photographs(tiles, 24, 6, width, height);
+        snprintf(path, sizeof path, "%s/%05d.jpg", argv[0], i);
+        if (akin_file_replace(path, (akin_span){file.data, file.size}, &err))
+            die(path, &err);
+        akin_buf_clear(&file);
+    }
+    return 0;
 }
 
 /* Of this thread: other work on the machine does not count. */
@@ -125,6 +169,7 @@ int main(int argc, char **argv)
     int i;
 
     if (VIPS_INIT(argv[0])) return 1;
+    if (argc == 7 && strcmp(argv[1], "make") == 0) return make(argv + 2);
     printf("%-24s %-11s %9s %6s %9s %9s %9s %6s %6s\n", "picture", "pixels",
            "shrink_to", "factor", "decode ms", "scale ms", "pict/s", "max",
            "mean");

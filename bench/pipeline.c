@@ -3,18 +3,24 @@
  *
  *     bench_pipeline MODEL_DIR PICTURES_DIR [threads]
  *
- * Encoding should be the only bottleneck: "pipeline / encoder" near 1 says that
- * decoding, hashing and the disk hide behind it; for a small model decoding is
- * the larger work, and the bound is where both together fill the processors. A
- * row is the median of three runs where it can be repeated. */
+ * Every step runs on all processors, so what the whole can reach at most is the
+ * bound 1 / (1 / step + 1 / step ...): it is printed for the steps an ingest
+ * cannot do without (reading and decoding, encoding) and for those that describe
+ * the picture too (hashes, thumbnail). A step alone also waits for nothing: the
+ * processor time a picture takes says the same without the waits. "files to
+ * vectors" decodes and encodes, overlapped, and keeps nothing. A row is the median
+ * of three runs where it can be repeated. */
 #include "akin_embed.h"
 #include "akin_engine.h"
 
 #include <cblas.h>
 #include <ftw.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void die(const char *what, const akin_error *err)
@@ -131,37 +137,142 @@ static int add_path(const char *path, const struct stat *st, int type,
     return 0;
 }
 
+typedef struct {
+    const listing *files;
+    size_t first;
+    bool describe;   /* hashes and thumbnail too */
+    uint8_t *pixels; /* (n, image_size, image_size, 3), NULL: not kept */
+    atomic_ullong nanoseconds; /* of processor time, if described */
+} decoding;
+
+static uint64_t thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void describe(const akin_picture *picture)
+{
+    akin_picture_hashes hashes;
+    akin_buf thumb = {0};
+    if (akin_picture_hash(picture, &hashes, NULL) ||
+        akin_picture_thumbnail(picture, 256, &thumb, NULL))
+        exit(1);
+    akin_buf_clear(&thumb);
+}
+
 static void decode_one(void *arg, size_t i)
 {
-    const listing *l = arg;
-    const akin_model_info *m = l->info;
+    decoding *d = arg;
+    const akin_model_info *m = d->files->info;
     akin_picture_options options = {.shrink_to = m->resize_edge};
     akin_picture_transform transform = {m->resize, m->resize_edge,
                                         m->image_size};
+    size_t row = (size_t)m->image_size * m->image_size * 3, size;
     akin_picture picture = {0};
-    uint8_t *bytes = NULL;
-    size_t size;
-    uint8_t *pixels = akin_alloc((size_t)m->image_size * m->image_size * 3);
-    if (pixels && !akin_file_read(l->paths[i], 1u << 28, &bytes, &size, NULL) &&
+    uint8_t *bytes = NULL, *made = d->pixels ? NULL : akin_alloc(row);
+    uint8_t *to = d->pixels ? d->pixels + i * row : made;
+    if (to &&
+        !akin_file_read(d->files->paths[d->first + i], 1u << 28, &bytes, &size,
+                        NULL) &&
         !akin_picture_decode((akin_span){bytes, size}, &options, &picture,
-                             NULL))
-        (void)akin_picture_prepare(&picture, &transform, pixels, NULL);
+                             NULL) &&
+        !akin_picture_prepare(&picture, &transform, to, NULL) && d->describe) {
+        uint64_t start = thread_ns();
+        describe(&picture);
+        d->nanoseconds += thread_ns() - start;
+    }
     akin_picture_clear(&picture);
     akin_free(bytes);
-    akin_free(pixels);
+    akin_free(made);
 }
 
-static double decode_rate(const akin_model_info *info, uint32_t threads)
+static akin_pool *open_pool(uint32_t threads)
 {
     akin_pool *pool = NULL;
     akin_error err;
-    size_t n = files.n < 2000 ? files.n : 2000;
-    files.info = info;
     if (akin_pool_open(threads, 0, "decode", &pool, &err)) die("pool", &err);
-    uint64_t start = akin_mono_ns();
-    akin_pool_each(pool, n, decode_one, &files);
-    double rate = (double)n / seconds_since(start);
+    return pool;
+}
+
+/* describing: the same for hashes and thumbnails, from processor time. */
+static double decode_rate(uint32_t threads, double *describing)
+{
+    akin_pool *pool = open_pool(threads);
+    size_t n = files.n < 2000 ? files.n : 2000;
+    decoding d = {.files = &files},
+             described = {.files = &files, .describe = true};
+    double rate[3];
+
+    for (int run = 0; run < 3; run++) {
+        uint64_t start = akin_mono_ns();
+        akin_pool_each(pool, n, decode_one, &d);
+        rate[run] = (double)n / seconds_since(start);
+    }
+    akin_pool_each(pool, n, decode_one, &described);
+    *describing = (double)n * threads / ((double)described.nanoseconds / 1e9);
     akin_pool_close(pool);
+    return median3(rate);
+}
+
+/* ---- files to vectors ------------------------------------------------------------------- */
+
+enum { GROUP = 64 };
+
+typedef struct {
+    akin_encoder *encoder;
+    akin_queue *full, *empty; /* of pixels of GROUP pictures */
+    float *out;
+} encoding;
+
+static void *encode_all(void *arg)
+{
+    encoding *e = arg;
+    akin_error err;
+    for (uint8_t *pixels; (pixels = akin_queue_pop(e->full));) {
+        if (akin_encoder_images(e->encoder, pixels, GROUP, e->out, &err))
+            die("encoder", &err);
+        (void)akin_queue_push(e->empty, pixels);
+    }
+    return NULL;
+}
+
+/* Whole groups of pictures, again and again for five seconds at least. */
+static double vectors_rate(const akin_model *model, uint32_t threads)
+{
+    const akin_model_info *m = akin_model_get_info(model);
+    akin_encoder_options options = {.max_batch = 32, .threads = threads};
+    akin_pool *pool = open_pool(threads);
+    encoding e = {.out = akin_calloc(GROUP, m->dim * sizeof(float))};
+    size_t bytes = (size_t)m->image_size * m->image_size * 3, n = 0;
+    pthread_t thread;
+    akin_error err;
+
+    if (!e.out || akin_encoder_open(model, &options, &e.encoder, &err) ||
+        akin_queue_open(3, &e.full, &err) || akin_queue_open(3, &e.empty, &err))
+        exit(1);
+    for (int i = 0; i < 3; i++)
+        (void)akin_queue_push(e.empty, akin_calloc(GROUP, bytes));
+    uint64_t start = akin_mono_ns();
+    if (pthread_create(&thread, NULL, encode_all, &e)) exit(1);
+    while (seconds_since(start) < 5) {
+        decoding d = {.files = &files, .pixels = akin_queue_pop(e.empty)};
+        d.first = n % (files.n - GROUP + 1);
+        akin_pool_each(pool, GROUP, decode_one, &d);
+        (void)akin_queue_push(e.full, d.pixels);
+        n += GROUP;
+    }
+    akin_queue_close(e.full);
+    pthread_join(thread, NULL);
+    double rate = (double)n / seconds_since(start);
+    for (int i = 0; i < 3; i++)
+        akin_free(akin_queue_pop(e.empty));
+    akin_queue_free(e.full);
+    akin_queue_free(e.empty);
+    akin_encoder_close(e.encoder);
+    akin_pool_close(pool);
+    akin_free(e.out);
     return rate;
 }
 
@@ -174,8 +285,15 @@ static int remove_one(const char *path, const struct stat *st, int type,
     return remove(path);
 }
 
-static void pipeline(const char *model, const char *pictures,
-                     const char *threads, double encoder)
+static double process_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double pipeline(const char *model, const char *pictures,
+                       const char *threads)
 {
     char dir[] = "/tmp/akin-bench-XXXXXX";
     akin_engine *engine = NULL;
@@ -194,8 +312,10 @@ static void pipeline(const char *model, const char *pictures,
                                    .config = config,
                                    .load_model = true};
     if (akin_engine_open(&options, &engine, &err)) die("open", &err);
+    double cpu = process_seconds();
     if (akin_engine_ingest(engine, "bench", &source, NULL, NULL, &report, &err))
         die("ingest", &err);
+    cpu = process_seconds() - cpu;
     akin_engine_get_stats(engine, &stats);
     double n = (double)report.progress.added;
     double rate = n / report.seconds;
@@ -206,13 +326,13 @@ static void pipeline(const char *model, const char *pictures,
            100 * (double)stats.encoder_ns / 1e9 / report.seconds);
     printf("  rows a batch    %10.1f\n",
            (double)stats.encoder_items / (double)stats.encoder_batches);
-    printf("  decoding        %10.1f thread-s\n",
-           (double)stats.decode_ns / 1e9);
-    printf("pipeline/encoder  %10.2f\n", rate / encoder);
+    printf("  processor time  %10.3f ms an image, %.2f processors busy\n",
+           1e3 * cpu / n, cpu / report.seconds);
     akin_report_clear(&report);
     akin_engine_close(engine);
     akin_config_close(config);
     (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return rate;
 }
 
 int main(int argc, char **argv)
@@ -244,8 +364,26 @@ int main(int argc, char **argv)
            peak / flops);
     printf("encoder alone     %10.1f images/s   %.0f %% of the peak\n", encoder,
            100 * encoder * flops / peak);
-    printf("decoding alone    %10.1f images/s\n", decode_rate(info, threads));
-    pipeline(argv[1], argv[2], threads_text, encoder);
+    files.info = info;
+    double describing, decoder = decode_rate(threads, &describing);
+    double bound = 1 / (1 / decoder + 1 / encoder);
+    printf("decoding alone    %10.1f images/s\n", decoder);
+    printf("describing alone  %10.1f images/s   hashes, thumbnail\n",
+           describing);
+    printf("bound             %10.1f images/s   of decoding and encoding\n",
+           bound);
+    printf("  and describing  %10.1f images/s\n",
+           1 / (1 / bound + 1 / describing));
+    if (files.n >= GROUP) {
+        double vectors = vectors_rate(model, threads);
+        printf("files to vectors  %10.1f images/s   %.2f of the encoder, %.2f "
+               "of the bound\n",
+               vectors, vectors / encoder, vectors / bound);
+    }
+    double rate = pipeline(argv[1], argv[2], threads_text);
+    printf("pipeline/encoder  %10.2f\n", rate / encoder);
+    printf("pipeline/bound    %10.2f   of decoding and encoding\n",
+           rate / bound);
     akin_model_close(model);
     for (size_t i = 0; i < files.n; i++)
         akin_free(files.paths[i]);
