@@ -428,6 +428,9 @@ static enum MHD_Result access_call(void *user,
     (void)version;
     if (!call) return MHD_NO; /* out of memory */
     if (!call->connection) return begin(call, connection, method);
+    /* libmicrohttpd goes on with chunks it has already, suspended or not; what
+     * is not taken comes again. */
+    if (call->phase == HTTP_RUNNING) return MHD_YES;
     if (*size) return receive(call, data, size);
     if (call->failed || call->phase == HTTP_DONE) return finish(call);
     return submit(call, false);

@@ -14,7 +14,8 @@ akin_http_handler akin__http_collections, akin__http_collection,
 akin_http_handler akin__http_change_aliases, akin__http_aliases,
     akin__http_collection_aliases; /* http_aliases.c */
 akin_http_handler akin__http_create_snapshot, akin__http_snapshots,
-    akin__http_delete_snapshot, akin__http_get_snapshot; /* http_snapshots.c */
+    akin__http_delete_snapshot, akin__http_get_snapshot,
+    akin__http_recover_snapshot; /* http_snapshots.c */
 akin_http_handler akin__http_put_vectors, akin__http_delete_vectors,
     akin__http_put_points, akin__http_get_points, akin__http_get_point,
     akin__http_delete_points, akin__http_set_payload,

@@ -70,6 +70,11 @@ static const akin_http_schema schemas[] = {
      "\"creation_time\":{\"type\":\"string\"},\"size\":{\"type\":\"integer\"},"
      "\"checksum\":{\"type\":[\"string\",\"null\"]}},\"required\":[\"name\","
      "\"size\"]}"},
+    {"Recover",
+     "{\"type\":\"object\",\"properties\":{\"location\":{\"type\":\"string\","
+     "\"description\":\"The name of a snapshot of the collection, or file:// "
+     "and a path below the data directory's snapshots.\"},\"checksum\":{"
+     "\"type\":[\"string\",\"null\"]}},\"required\":[\"location\"]}"},
     {"Snapshots", "{\"type\":\"array\",\"items\":{\"$ref\":\"@Snapshot\"}}"},
     {"DeleteVectors",
      "{\"type\":\"object\",\"properties\":{\"points\":{\"type\":\"array\","

@@ -81,6 +81,23 @@ akin_status akin__http_snapshots(akin_http_call *call, akin_error *err)
     return rc;
 }
 
+/* {"location": NAME or "file://...", "checksum"} */
+akin_status akin__http_recover_snapshot(akin_http_call *call, akin_error *err)
+{
+    const char *location = NULL, *checksum = NULL;
+
+    akin_status rc = akin_json_get_text(call->json, "location", &location, err);
+    if (!rc) rc = akin_json_get_text(call->json, "checksum", &checksum, err);
+    if (!rc && !location)
+        rc = akin_fail(err, AKIN_INVALID,
+                       "Validation error in JSON body: `location` is missing");
+    if (!rc)
+        rc = akin_engine_snapshot_recover(call->engine, call->params[0],
+                                          location, checksum, go_on, call, err);
+    if (!rc) akin_buf_text(&call->out, "true");
+    return rc;
+}
+
 static akin_status not_there(akin_status rc, const char *name, akin_error *err)
 {
     return rc == AKIN_NOT_FOUND

@@ -945,6 +945,19 @@ AKIN_API akin_status akin_engine_snapshot_open(akin_engine *engine,
                                                const char *name,
                                                akin_snapshot_info *out, int *fd,
                                                akin_error *err);
+/* Makes the collection, under its name or an alias, what it was in the snapshot:
+ * one that is there is replaced in one step when everything is read and checked,
+ * else it is made; its aliases stay. location: the name of one of its own
+ * snapshots, or "file://" and a path below DIR/snapshots. sha256 (may be NULL):
+ * what it must be. Other writes wait while rows are copied. Fails with
+ * AKIN_NOT_FOUND, AKIN_BAD_DATA (damaged), AKIN_UNSUPPORTED (of a whole store;
+ * of a newer akin; an address), AKIN_BUSY, AKIN_CANCELLED. */
+AKIN_API akin_status akin_engine_snapshot_recover(akin_engine *engine,
+                                                  const char *collection,
+                                                  const char *location,
+                                                  const char *sha256,
+                                                  akin_progress_call *progress,
+                                                  void *user, akin_error *err);
 AKIN_API akin_status akin_engine_snapshot_delete(akin_engine *engine,
                                                  const char *collection,
                                                  const char *name,

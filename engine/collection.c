@@ -10,8 +10,19 @@
 
 /* ---- one collection's life ----------------------------------------------------- */
 
+/* A collection without a name, in the store: of nobody any more. */
+static void drop_number(akin_engine *engine, uint32_t num)
+{
+    akin_write op = {.kind = AKIN_WRITE_DROP, .collection = num};
+    akin_error error = {0};
+
+    if (akin_storage_write(engine->storage, &op, 1, NULL, &error))
+        akin_log(AKIN_LOG_WARN, "collection %u: %s", num, error.message);
+}
+
 static void collection_free(akin__collection *c)
 {
+    if (c->replaced) drop_number(c->engine, c->num);
     for (size_t i = 0; i < AKIN__SELECTIONS; i++)
         akin__selection_release(c->selections[i]);
     akin__view_release(c->view);
@@ -136,8 +147,10 @@ akin_status akin__collections_open(akin_engine *engine, akin_error *err)
         akin__collection *c;
         rc = akin_storage_collection_by_num(engine->storage, l.nums[i], &from,
                                             err);
-        if (!rc) rc = collection_open(engine, &from, &c, err);
-        if (!rc) insert(engine, c);
+        bool hidden = !rc && *from.name == AKIN_HIDDEN;
+        if (hidden && !engine->read_only) drop_number(engine, l.nums[i]);
+        if (!rc && !hidden) rc = collection_open(engine, &from, &c, err);
+        if (!rc && !hidden) insert(engine, c);
         akin_collection_clear(&from);
     }
     akin_free(l.nums);
@@ -273,9 +286,14 @@ akin_status akin__write_enter(akin__collection *c, akin_error *err)
     pthread_mutex_lock(&c->lock);
     while (c->frozen && !c->dropped)
         pthread_cond_wait(&c->calm, &c->lock);
-    bool dropped = c->dropped;
+    bool dropped = c->dropped, replaced = c->replaced;
     if (!dropped) c->writers++;
     pthread_mutex_unlock(&c->lock);
+    if (replaced)
+        return akin_fail(err, AKIN_BUSY,
+                         "collection \"%s\" was just recovered from a "
+                         "snapshot, try again",
+                         c->name);
     return dropped ? not_found(c->name, err) : AKIN_OK;
 }
 
@@ -316,7 +334,7 @@ akin_status akin__publish(akin__collection *c, akin_error *err)
 
 /* ---- create, drop -------------------------------------------------------------------- */
 
-static akin_status check_name(const char *name, akin_error *err)
+akin_status akin__check_collection_name(const char *name, akin_error *err)
 {
     size_t n = name ? strlen(name) : 0;
     if (n < 1 || n > AKIN_NAME_BYTES)
@@ -451,14 +469,8 @@ static akin_status create(akin_engine *engine, const char *name,
                                      err);
     if (!rc) rc = collection_open(engine, &from, out, err);
     akin_collection_clear(&from);
-    if (rc && result.num) { /* half made: as if it had never been */
-        akin_write drop = {.kind = AKIN_WRITE_DROP,
-                           .collection = (uint32_t)result.num};
-        akin_error error = {0};
-        if (akin_storage_write(engine->storage, &drop, 1, NULL, &error))
-            akin_log(AKIN_LOG_WARN, "collection \"%s\": %s", name,
-                     error.message);
-    }
+    if (rc && result.num) /* as if it had never been */
+        drop_number(engine, (uint32_t)result.num);
     return rc;
 }
 
@@ -482,7 +494,7 @@ akin_status akin_engine_create(akin_engine *engine, const char *name,
     akin__collection *c;
 
     akin_status rc = akin__writable(engine, err);
-    if (!rc) rc = check_name(name, err);
+    if (!rc) rc = akin__check_collection_name(name, err);
     if (!options) options = &none;
     if (!rc && options->nfields > AKIN_MAX_FIELDS)
         rc = akin_fail(err, AKIN_INVALID, "expected at most %d fields, got %zu",
@@ -547,5 +559,79 @@ akin_status akin_engine_drop(akin_engine *engine, const char *name,
     }
     akin__thaw(c);
     akin__collection_release(c);
+    return rc;
+}
+
+/* Takes c out of the list if it is there. engine.lock is held. */
+static bool take_out(akin_engine *engine, akin__collection *c)
+{
+    akin__collection **link = &engine->collections;
+
+    while (*link && *link != c)
+        link = &(*link)->next;
+    if (!*link) return false;
+    *link = c->next;
+    return true;
+}
+
+/* The store's change and the list's; old (frozen) may be NULL. */
+static akin_status swap_in(akin_engine *engine, akin__collection *fresh,
+                           akin__collection *old, const char *name,
+                           akin_error *err)
+{
+    akin_write_result result = {0};
+    akin_write op = {.kind = AKIN_WRITE_REPLACE,
+                     .collection = fresh->num,
+                     .name = akin_span_of(name),
+                     .num = old ? old->num : 0};
+
+    pthread_mutex_lock(&engine->lock);
+    akin__collection *now = lookup(engine, name);
+    akin_status rc =
+        now == old ? akin_storage_write(engine->storage, &op, 1, &result, err)
+                   : akin_fail(err, AKIN_CANCELLED,
+                               "collection \"%s\" was changed meanwhile", name);
+    if (!rc && result.status) {
+        if (err) *err = result.error;
+        rc = result.status;
+    }
+    if (!rc) {
+        if (old) (void)take_out(engine, old);
+        snprintf(fresh->name, sizeof fresh->name, "%s", name);
+        insert(engine, fresh);
+        rc = akin__aliases_load(engine, err);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return rc;
+}
+
+akin_status akin__collection_replace(akin_engine *engine, const char *name,
+                                     uint32_t num, akin_error *err)
+{
+    akin__collection *fresh = NULL, *old = NULL;
+    akin_collection from = {0};
+
+    akin_status rc =
+        akin_storage_collection_by_num(engine->storage, num, &from, err);
+    if (!rc) rc = collection_open(engine, &from, &fresh, err);
+    akin_collection_clear(&from);
+    if (!rc && akin__collection_find(engine, name, &old, NULL)) old = NULL;
+    if (old) {
+        akin__jobs_cancel_collection(engine->jobs, name);
+        akin__freeze(old);
+    }
+    if (!rc) rc = swap_in(engine, fresh, old, name, err);
+    if (old) {
+        pthread_mutex_lock(&old->lock);
+        old->dropped = old->replaced = !rc;
+        pthread_mutex_unlock(&old->lock);
+        if (!rc) akin__collection_release(old); /* the list's */
+        akin__thaw(old);
+        akin__collection_release(old);
+    }
+    if (rc) {
+        akin__collection_release(fresh);
+        drop_number(engine, num);
+    }
     return rc;
 }

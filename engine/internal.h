@@ -174,6 +174,7 @@ typedef struct akin__collection {
     uint32_t writers; /* puts between reading the model and their commit */
     bool frozen;      /* a change of model waits for writers to leave */
     bool dropped;
+    bool replaced; /* dropped, but its rows stay until its last user leaves */
     _Atomic uint64_t version; /* grows after each commit; for caches */
     akin__selection *selections[AKIN__SELECTIONS];
     uint64_t clock;
@@ -194,6 +195,11 @@ akin_status akin__collection_find(akin_engine *engine, const char *name,
                                   akin__collection **out, akin_error *err);
 void akin__collection_hold(akin__collection *c);
 void akin__collection_release(akin__collection *c); /* no-op on NULL */
+akin_status akin__check_collection_name(const char *name, akin_error *err);
+/* Opens collection `num`, which has no name yet, and puts it in the place of
+ * `name` (made when missing); drops num when that fails. */
+akin_status akin__collection_replace(akin_engine *engine, const char *name,
+                                     uint32_t num, akin_error *err);
 /* The name itself, or the collection's whose alias it is, into out
  * (AKIN_NAME_BYTES + 1); unknown ones as they are. */
 void akin__real_name(akin_engine *engine, const char *name, char *out);

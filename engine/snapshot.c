@@ -282,11 +282,12 @@ static akin_status free_name(const char *place, const char *collection,
     return akin_fail(err, AKIN_BUSY, "too many snapshots in one second");
 }
 
+static const char *const files[] = {"akin.db", "thumbs.db"};
+
 /* Copies into `folder`, packs that, and gives the file its name last. */
 static akin_status make(making *m, const char *collection, const char *folder,
                         const char *path, akin_error *err)
 {
-    static const char *const names[] = {"akin.db", "thumbs.db"};
     uint8_t digest[AKIN_SHA256_BYTES];
     akin__collection *c = NULL;
     char *packing = akin_format("%s/packed", folder);
@@ -302,7 +303,7 @@ static akin_status make(making *m, const char *collection, const char *folder,
     else if (!rc)
         rc = akin_storage_backup(m->engine->storage, folder, copied, m, err);
     if (!rc)
-        rc = akin__tar_make(packing, folder, names, 2, packed, m, digest, err);
+        rc = akin__tar_make(packing, folder, files, 2, packed, m, digest, err);
     if (!rc) {
         akin_hex(digest, sizeof digest, hex);
         hex[64] = '\n';
@@ -366,5 +367,121 @@ akin_status akin_engine_snapshot_create(akin_engine *engine,
     }
     akin_free(place);
     akin__collection_release(c);
+    return rc;
+}
+
+/* ---- putting one back -------------------------------------------------------------------- */
+
+/* "NAME.snapshot" of the collection's own, or "file://" and a path that ends
+ * below DIR/snapshots. *out for free(). */
+static akin_status locate(akin_engine *engine, const char *collection,
+                          const char *location, char **out, akin_error *err)
+{
+    char *place = NULL, *named = NULL, *home = NULL;
+    akin_status rc = AKIN_OK;
+
+    *out = NULL;
+    if (!strncmp(location, "http://", 7) || !strncmp(location, "https://", 8))
+        return akin_fail(err, AKIN_UNSUPPORTED,
+                         "snapshots are not fetched from addresses; copy the "
+                         "file below snapshots/ in the data directory");
+    if (strncmp(location, "file://", 7)) {
+        rc = path_of(engine, collection, location, &named, err);
+        if (rc) return rc;
+    }
+    place = akin_format("%s/snapshots", engine->data_dir);
+    home = place ? realpath(place, NULL) : NULL;
+    *out = realpath(named ? named : location + 7, NULL);
+    size_t n = home ? strlen(home) : 0;
+    const char *slash = *out ? strrchr(*out, '/') : NULL;
+    if (!slash || !home || strncmp(*out, home, n) || (*out)[n] != '/' ||
+        !akin_snapshot_name_ok(slash + 1)) {
+        rc = no_snapshot(location, err);
+        free(*out);
+        *out = NULL;
+    }
+    free(home);
+    akin_free(place);
+    akin_free(named);
+    return rc;
+}
+
+/* sha256: the caller's word for what it must be; "" or NULL: what was noted
+ * beside it, if anything. */
+static akin_status check_digest(const char *path, const char *sha256,
+                                const uint8_t *digest, akin_error *err)
+{
+    char noted[65], hex[2 * AKIN_SHA256_BYTES + 1];
+
+    akin_hex(digest, AKIN_SHA256_BYTES, hex);
+    if (!sha256 || !*sha256) {
+        read_digest(path, noted);
+        sha256 = noted;
+    }
+    if (!*sha256 || !strcmp(sha256, hex)) return AKIN_OK;
+    return akin_fail(err, AKIN_BAD_DATA,
+                     "the snapshot is damaged: its SHA-256 is %s, expected "
+                     "%.64s",
+                     hex, sha256);
+}
+
+static bool unpacked(void *user, uint64_t done)
+{
+    making *m = user;
+    m->done = done;
+    return tell(m, "unpacking");
+}
+
+static akin_status recover_in(making *m, const char *collection,
+                              const char *folder, const char *path,
+                              const char *sha256, akin_error *err)
+{
+    uint8_t digest[AKIN_SHA256_BYTES];
+    akin_write_result result = {0};
+    akin_write op = {.kind = AKIN_WRITE_IMPORT, .dir = folder};
+
+    akin_status rc = akin__remove_tree(folder, err);
+    if (!rc) rc = akin_dir_make(folder, err);
+    if (!rc)
+        rc = akin__tar_unpack(path, folder, files, 2, unpacked, m, digest, err);
+    if (!rc) rc = check_digest(path, sha256, digest, err);
+    if (!rc) rc = akin_storage_import_check(folder, err);
+    if (!rc && !tell(m, "importing"))
+        rc = akin_fail(err, AKIN_CANCELLED, "recovery cancelled");
+    if (!rc) rc = akin_storage_write(m->engine->storage, &op, 1, &result, err);
+    if (!rc && result.status) {
+        if (err) *err = result.error;
+        rc = result.status;
+    }
+    if (!rc)
+        rc = akin__collection_replace(m->engine, collection,
+                                      (uint32_t)result.num, err);
+    return rc;
+}
+
+akin_status akin_engine_snapshot_recover(akin_engine *engine,
+                                         const char *collection,
+                                         const char *location,
+                                         const char *sha256,
+                                         akin_progress_call *progress,
+                                         void *user, akin_error *err)
+{
+    making m = {.engine = engine, .call = progress, .user = user};
+    char real[AKIN_NAME_BYTES + 1], *path = NULL;
+    char *folder = akin_format("%s/snapshots/.making", engine->data_dir);
+
+    akin_status rc = folder ? akin__writable(engine, err) : akin__nomem(err);
+    if (!rc) rc = akin__check_collection_name(collection, err);
+    if (!rc) rc = locate(engine, collection, location, &path, err);
+    if (!rc && pthread_mutex_trylock(&engine->snapshot_lock)) {
+        rc = akin_fail(err, AKIN_BUSY, "another snapshot is being made");
+    } else if (!rc) {
+        akin__real_name(engine, collection, real);
+        rc = recover_in(&m, real, folder, path, sha256, err);
+        (void)akin__remove_tree(folder, NULL);
+        pthread_mutex_unlock(&engine->snapshot_lock);
+    }
+    free(path);
+    akin_free(folder);
     return rc;
 }

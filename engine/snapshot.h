@@ -14,4 +14,12 @@ akin_status akin__tar_make(const char *out, const char *dir,
                            akin__tar_progress *progress, void *user,
                            uint8_t digest[AKIN_SHA256_BYTES], akin_error *err);
 
+/* The way back: writes the files, which may be those of `names` only and must
+ * not be there, into `dir`. AKIN_BAD_DATA. */
+akin_status akin__tar_unpack(const char *in, const char *dir,
+                             const char *const *names, size_t n,
+                             akin__tar_progress *progress, void *user,
+                             uint8_t digest[AKIN_SHA256_BYTES],
+                             akin_error *err);
+
 #endif

@@ -147,3 +147,151 @@ akin_status akin__tar_make(const char *out, const char *dir,
     if (rc && w.file) unlink(out);
     return rc;
 }
+
+/* ---- and back ----------------------------------------------------------------------- */
+
+typedef struct {
+    FILE *file;
+    akin_sha256 *hash;
+    akin__tar_progress *progress;
+    void *user;
+    uint64_t done;
+} reader;
+
+static akin_status bad(const char *what, akin_error *err)
+{
+    return akin_fail(err, AKIN_BAD_DATA, "not a snapshot: %s", what);
+}
+
+/* Reads exactly `size` bytes; *end (may be NULL): there was not one more. */
+static akin_status get(reader *r, void *out, size_t size, bool *end,
+                       akin_error *err)
+{
+    size_t n = fread(out, 1, size, r->file);
+
+    akin_sha256_add(r->hash, out, n);
+    r->done += n;
+    if (end) *end = n == 0 && feof(r->file);
+    if (n == size || (end && *end)) return AKIN_OK;
+    return ferror(r->file) ? akin_fail_errno(err, errno, "cannot read it")
+                           : bad("it ends too early", err);
+}
+
+static bool read_octal(const char *text, size_t size, uint64_t *out)
+{
+    *out = 0;
+    while (size && *text == ' ')
+        text++, size--;
+    for (; size && *text >= '0' && *text <= '7'; text++, size--)
+        *out = *out * 8 + (uint64_t)(*text - '0');
+    return !size || !*text || *text == ' ';
+}
+
+static bool read_size(const char text[12], uint64_t *out)
+{
+    if (!((uint8_t)text[0] & 0x80)) return read_octal(text, 12, out);
+    *out = 0;
+    for (int i = 4; i < 12; i++)
+        *out = *out << 8 | (uint8_t)text[i];
+    return (uint8_t)text[0] == 0x80 && !text[1] && !text[2] && !text[3] &&
+           *out <= INT64_MAX;
+}
+
+static bool sum_is_right(const header *h)
+{
+    uint64_t want, sum = 0;
+
+    for (size_t i = 0; i < sizeof *h; i++) {
+        bool in_sum = i >= offsetof(header, sum) && i < offsetof(header, type);
+        sum += in_sum ? ' ' : ((const uint8_t *)h)[i];
+    }
+    return read_octal(h->sum, sizeof h->sum, &want) && want == sum;
+}
+
+static akin_status get_file(reader *r, const char *path, uint64_t size,
+                            akin_error *err)
+{
+    uint8_t piece[1 << 16];
+    FILE *out = fopen(path, "wbx");
+    akin_status rc = AKIN_OK;
+    size_t padding = (BLOCK - size % BLOCK) % BLOCK;
+
+    if (!out) return akin_fail_errno(err, errno, "cannot create %s", path);
+    while (!rc && size) {
+        size_t n = size < sizeof piece ? (size_t)size : sizeof piece;
+        rc = get(r, piece, n, NULL, err);
+        if (!rc && fwrite(piece, 1, n, out) != n)
+            rc = akin_fail_errno(err, errno, "cannot write %s", path);
+        size -= n;
+        if (!rc && r->progress && !r->progress(r->user, r->done))
+            rc = akin_fail(err, AKIN_CANCELLED, "recovery cancelled");
+    }
+    if (!rc && padding) rc = get(r, piece, padding, NULL, err);
+    if (fclose(out) && !rc)
+        rc = akin_fail_errno(err, errno, "cannot write %s", path);
+    return rc;
+}
+
+/* One header and its file; *end after the last. */
+static akin_status get_entry(reader *r, const char *dir,
+                             const char *const *names, size_t n, bool *end,
+                             akin_error *err)
+{
+    static const header zeros;
+    header h;
+    uint64_t size;
+    size_t i = 0;
+
+    akin_status rc = get(r, &h, sizeof h, end, err);
+    if (rc || *end) return rc;
+    *end = !memcmp(&h, &zeros, sizeof h);
+    if (*end) return AKIN_OK;
+    if (memcmp(h.magic, "ustar", 5) || !sum_is_right(&h))
+        return bad("not a tar", err);
+    while (i < n && strncmp(h.name, names[i], sizeof h.name))
+        i++;
+    if (i == n || h.prefix[0] || (h.type != '0' && h.type) ||
+        !read_size(h.size, &size))
+        return bad("it holds something else", err);
+    char *path = akin_format("%s/%s", dir, names[i]);
+    if (!path) return akin__nomem(err);
+    rc = get_file(r, path, size, err);
+    akin_free(path);
+    return rc;
+}
+
+/* What follows the last file still counts for the digest. */
+static akin_status get_rest(reader *r, akin_error *err)
+{
+    uint8_t piece[4096];
+    size_t n;
+
+    while ((n = fread(piece, 1, sizeof piece, r->file)) > 0)
+        akin_sha256_add(r->hash, piece, n);
+    return ferror(r->file) ? akin_fail_errno(err, errno, "cannot read it")
+                           : AKIN_OK;
+}
+
+akin_status akin__tar_unpack(const char *in, const char *dir,
+                             const char *const *names, size_t n,
+                             akin__tar_progress *progress, void *user,
+                             uint8_t digest[AKIN_SHA256_BYTES], akin_error *err)
+{
+    reader r = {.file = fopen(in, "rb"),
+                .hash = akin_sha256_begin(),
+                .progress = progress,
+                .user = user};
+    akin_status rc = AKIN_OK;
+    bool end = false;
+
+    if (!r.file)
+        rc = akin_fail_errno(err, errno, "cannot open %s", in);
+    else if (!r.hash)
+        rc = akin__nomem(err);
+    while (!rc && !end)
+        rc = get_entry(&r, dir, names, n, &end, err);
+    if (!rc) rc = get_rest(&r, err);
+    if (r.hash) akin_sha256_finish(r.hash, digest);
+    if (r.file) fclose(r.file);
+    return rc;
+}

@@ -124,7 +124,9 @@ typedef enum {
     AKIN_WRITE_DUPES,     /* what a look for an item's duplicates found */
     AKIN_WRITE_DISMISS,   /* a pair is no duplicate; or is, after all */
     AKIN_WRITE_UNFIELD,   /* undo FIELD */
-    AKIN_WRITE_ALIASES    /* other names of collections */
+    AKIN_WRITE_ALIASES,   /* other names of collections */
+    AKIN_WRITE_IMPORT,    /* a collection from an exported directory */
+    AKIN_WRITE_REPLACE    /* gives a collection the name of another */
 } akin_write_kind;
 
 enum {                           /* akin_write.flags */
@@ -176,6 +178,9 @@ typedef struct {
 
 #define AKIN_MAX_ALIASES 1024 /* in one op */
 
+/* First byte of the name of a collection that is not one yet. */
+#define AKIN_HIDDEN 1
+
 /* One change. Everything is borrowed for the call. Members by kind:
  *
  * PUT    collection, item, flags, drop (1 << space: remove that vector, where
@@ -222,7 +227,14 @@ typedef struct {
  *        AKIN_NOT_FOUND.
  * ALIASES aliases, naliases: all of them, in order, or none. An alias given
  *        again moves. AKIN_NOT_FOUND (collection, or alias to rename),
- *        AKIN_EXISTS (a collection has that name), AKIN_INVALID. */
+ *        AKIN_EXISTS (a collection has that name), AKIN_INVALID.
+ * IMPORT dir (passed akin_storage_import_check): adds what is in there, in one
+ *        transaction (other writes wait: about 10 s for a million items). The
+ *        collection's name begins with AKIN_HIDDEN. The result's num is its
+ *        number.
+ * REPLACE collection, name, num: gives it that name, and the aliases of
+ *        collection num, which had the name and now has a hidden one, until its
+ *        last reader drops it (0: none). */
 typedef struct {
     akin_write_kind kind;
     uint32_t collection;
@@ -251,6 +263,7 @@ typedef struct {
     uint32_t drop;
     const akin_alias_op *aliases;
     size_t naliases;
+    const char *dir;
 } akin_write;
 
 typedef enum { AKIN_UNCHANGED, AKIN_CREATED, AKIN_UPDATED } akin_outcome;
@@ -705,6 +718,12 @@ akin_status akin_storage_backup(akin_storage *storage, const char *dir,
 akin_status akin_storage_export(akin_storage *storage, uint32_t collection,
                                 const char *dir, akin_backup_progress *progress,
                                 void *user, akin_error *err) AKIN_MUST_CHECK;
+
+/* Whether AKIN_WRITE_IMPORT can read it: whole, plausible, one collection; of an
+ * older akin: brings it up to date. It must be nobody else's. AKIN_BAD_DATA,
+ * AKIN_UNSUPPORTED. */
+akin_status akin_storage_import_check(const char *dir,
+                                      akin_error *err) AKIN_MUST_CHECK;
 
 #ifdef __cplusplus
 }

@@ -5,24 +5,16 @@
  *
  * Columns come from SQLite's table_info, so that a new column is copied without
  * a word here; a new table needs a row in `tables`. */
-#include "internal.h"
+#include "extract.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define ROWS_A_STEP 1024 /* between two calls of progress */
+typedef akin__copying copying;
 
-typedef struct {
-    akin__conn *from, *to;
-    uint32_t collection, target;    /* its number there and here */
-    int64_t nums, spaces, fields;   /* are added to such numbers */
-    uint64_t seq;                   /* of everything; 0: as it is */
-    akin_backup_progress *progress; /* may be NULL */
-    void *user;
-    uint64_t done, total; /* rows */
-} copying;
+#define ROWS_A_STEP 1024 /* between two calls of progress */
 
 static const struct {
     const char *table, *from; /* t is the table; ?1 the collection's number */
@@ -210,7 +202,7 @@ static akin_status make_indexes(copying *c, akin_error *err)
     return rc;
 }
 
-static akin_status copy_all(copying *c, akin_span name, akin_error *err)
+akin_status akin__copy_collection(copying *c, akin_span name, akin_error *err)
 {
     int64_t rows;
     akin_status rc = akin__one(
@@ -232,9 +224,8 @@ static akin_status copy_all(copying *c, akin_span name, akin_error *err)
 
 /* ---- thumbnails ---------------------------------------------------------- */
 
-/* Those of the items of `items` that `from` has, with c->nums added. */
-static akin_status copy_thumbs(copying *c, akin__conn *items, akin__conn *from,
-                               akin__conn *to, akin_error *err)
+akin_status akin__copy_thumbs(copying *c, akin__conn *items, akin__conn *from,
+                              akin__conn *to, akin_error *err)
 {
     sqlite3_stmt *stmt, *thumb = NULL;
     bool row = true, found;
@@ -286,7 +277,7 @@ static akin_status export_thumbs(copying *c, akin_storage *s, const char *dir,
     if (!rc)
         rc = open_fresh(path, akin__thumbs_schema, akin__thumbs_schema_steps,
                         &to, err);
-    if (!rc) rc = copy_thumbs(c, c->from, &from, &to, err);
+    if (!rc) rc = akin__copy_thumbs(c, c->from, &from, &to, err);
     if (!rc) rc = akin__exec(&to, "COMMIT", err);
     akin__conn_close(&from);
     akin__conn_close(&to);
@@ -320,7 +311,8 @@ static akin_status export_rows(copying *c, akin_error *err)
     int64_t seq;
 
     akin_status rc = name_of(c, &name, err);
-    if (!rc) rc = copy_all(c, (akin_span){name.data, name.size}, err);
+    if (!rc)
+        rc = akin__copy_collection(c, (akin_span){name.data, name.size}, err);
     if (!rc)
         rc = akin__one(c->from, &seq, NULL, err,
                        "SELECT value FROM counters WHERE name = 'seq'", "");

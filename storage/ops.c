@@ -137,6 +137,34 @@ static akin_status op_drop(akin__writing *w, const akin_write *op,
     return rc ? rc : akin__fields_drop(w->conn, op->collection, err);
 }
 
+static akin_status op_replace(akin__writing *w, const akin_write *op,
+                              akin_write_result *result, akin_error *err)
+{
+    static const char hidden[] = {AKIN_HIDDEN, 0};
+    akin__collection c;
+    akin_status rc = akin__check_name(op->name, err);
+
+    if (!rc) rc = akin__collection_row(w->conn, op->collection, &c, err);
+    if (!rc && op->num)
+        rc = akin__run(w->conn, err,
+                       "UPDATE aliases SET collection = ?1"
+                       " WHERE collection = ?2",
+                       "uu", (uint64_t)op->collection, op->num);
+    if (!rc && op->num)
+        rc = akin__run(w->conn, err,
+                       "UPDATE collections SET name = ?1 || collection"
+                       " WHERE collection = ?2",
+                       "tu", akin_span_of(hidden), op->num);
+    if (rc) return rc;
+    result->num = op->collection;
+    result->seq = akin__next_seq(w);
+    result->outcome = AKIN_UPDATED;
+    return akin__run(w->conn, err,
+                     "UPDATE collections SET name = ?1, seq = ?2"
+                     " WHERE collection = ?3",
+                     "tuu", op->name, result->seq, (uint64_t)op->collection);
+}
+
 static akin_status op_trim(akin__writing *w, const akin_write *op,
                            akin_write_result *result, akin_error *err)
 {
@@ -293,6 +321,8 @@ akin_status akin__op(akin__writing *w, const akin_write *op,
     case AKIN_WRITE_DISMISS: return akin__op_dismiss(w, op, result, err);
     case AKIN_WRITE_UNFIELD: return akin__op_unfield(w, op, result, err);
     case AKIN_WRITE_ALIASES: return akin__op_aliases(w, op, result, err);
+    case AKIN_WRITE_IMPORT: return akin__op_import(w, op, result, err);
+    case AKIN_WRITE_REPLACE: return op_replace(w, op, result, err);
     }
     if (op->kind == AKIN__WRITE_CHECK_TEXT)
         return akin__caption_check(w->conn, op->collection, err);

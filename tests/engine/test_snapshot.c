@@ -2,6 +2,8 @@
  * store or of one collection; names cannot lead anywhere else. */
 #include "harness.h"
 
+#include "akin_storage.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -192,8 +194,187 @@ static void pictures_captions_and_thumbnails_come_along(void **state)
     akin_free(into);
 }
 
+static void recover(const char *collection, const char *name)
+{
+    must(akin_engine_snapshot_recover(engine, collection, name, NULL, NULL,
+                                      NULL, err));
+}
+
+static void expect_picture(const char *collection, const char *id,
+                           const akin_buf *thumb)
+{
+    akin_item_info item = {0};
+    akin_buf same = {0};
+
+    must(akin_engine_get(engine, collection, akin_span_of(id), &item, err));
+    assert_string_equal(item.caption, "a red shoe");
+    assert_true(item.has_image && item.has_caption && item.hash[0]);
+    must(akin_engine_thumbnail(engine, collection, akin_span_of(id), &same,
+                               err));
+    assert_int_equal(same.size, thumb->size);
+    assert_memory_equal(same.data, thumb->data, thumb->size);
+    akin_item_info_clear(&item);
+    akin_buf_clear(&same);
+}
+
+/* Numbers of items, spaces and fields are others than in the snapshot. */
+static void what_is_recovered_is_what_was(void **state)
+{
+    (void)state;
+    static uint8_t picture[20000];
+    static const akin_field price = {"price", AKIN_ATTRIBUTE_NUMBER};
+    akin_snapshot_info made;
+    akin_put_result result;
+    akin_buf thumb = {0};
+    akin_dupe_page before = {0}, after = {0};
+    akin_dupe_query all = {.level = AKIN_LEVEL_EXACT};
+
+    if (access(STARTER "/model.safetensors", R_OK)) skip();
+    akin_engine_close(engine);
+    engine = open_engine(dir, STARTER);
+    akin_collection_options o = {.fields = &price, .nfields = 1};
+    must(akin_engine_create(engine, "pics", &o, err));
+    for (unsigned i = 0; i < 6; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "p%u", i);
+        akin_item_input in = {.id = akin_span_of(id),
+                              .caption = akin_span_of("a red shoe"),
+                              .attributes = akin_span_of("{\"price\":7}")};
+        in.picture =
+            (akin_span){picture, make_picture(i / 2, picture, sizeof picture)};
+        must(akin_engine_put(engine, "pics", &in, 1, NULL, &result, err));
+        assert_int_equal(result.status, AKIN_OK);
+    }
+    must(
+        akin_engine_thumbnail(engine, "pics", akin_span_of("p3"), &thumb, err));
+    must(akin_engine_dupes(engine, "pics", &all, &before, err));
+    assert_int_equal(before.n, 3);
+    must(akin_engine_snapshot_create(engine, "pics", NULL, NULL, &made, err));
+    akin_span gone[] = {akin_span_of("p3"), akin_span_of("p5")};
+    size_t removed;
+    must(akin_engine_remove(engine, "pics", gone, 2, &removed, err));
+    for (int round = 0; round < 3; round++) {
+        recover("pics", made.name);
+        expect_picture("pics", "p3", &thumb);
+        assert_int_equal(count(engine, "pics", ".price == 7"), 6);
+        must(akin_engine_dupes(engine, "pics", &all, &after, err));
+        assert_int_equal(after.n, 3);
+        assert_int_equal(after.pending, 0);
+        akin_dupe_page_clear(&after);
+        clean(engine);
+    }
+    akin_engine_close(engine);
+    engine = open_engine(dir, STARTER);
+    expect_picture("pics", "p3", &thumb);
+    clean(engine);
+    akin_query_term term = {
+        .kind = AKIN_TERM_TEXT, .weight = 1, .data = akin_span_of("red shoe")};
+    akin_query query = {.terms = &term, .nterms = 1, .k = 10};
+    akin_results results = {0};
+    must(akin_engine_search(engine, "pics", &query, &results, err));
+    assert_int_equal(results.n, 6);
+    akin_results_clear(&results);
+    akin_dupe_page_clear(&before);
+    akin_buf_clear(&thumb);
+}
+
 static atomic_bool stop;
 static atomic_int written;
+
+static void *keep_asking(void *arg)
+{
+    uint64_t *wrong = arg;
+    while (!atomic_load(&stop)) {
+        uint64_t n = 0;
+        if (akin_engine_count(engine, "shop", (akin_filter){.text = {"", 0}},
+                              &n, NULL) ||
+            (n != 50 && n != 60))
+            ++*wrong;
+        atomic_fetch_add(&written, 1);
+    }
+    return NULL;
+}
+
+static void readers_see_the_old_or_the_new(void **state)
+{
+    (void)state;
+    akin_snapshot_info fifty, sixty;
+    uint64_t wrong = 0;
+    pthread_t thread;
+
+    make("shop");
+    put("shop", 0, 50);
+    must(akin_engine_snapshot_create(engine, "shop", NULL, NULL, &fifty, err));
+    put("shop", 50, 10);
+    must(akin_engine_snapshot_create(engine, "shop", NULL, NULL, &sixty, err));
+    atomic_store(&stop, false);
+    atomic_store(&written, 0);
+    assert_int_equal(pthread_create(&thread, NULL, keep_asking, &wrong), 0);
+    for (int i = 0; i < 10; i++) {
+        int before = atomic_load(&written);
+        recover("shop", i % 2 ? sixty.name : fifty.name);
+        while (atomic_load(&written) < before + 5)
+            usleep(100);
+    }
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(wrong, 0);
+    assert_int_equal(count(engine, "shop", ""), 60);
+    put("shop", 60, 10);
+    assert_int_equal(count(engine, "shop", ""), 70);
+    clean(engine);
+}
+
+static bool count_one(void *user, const akin_collection *c)
+{
+    (void)c;
+    ++*(int *)user;
+    return true;
+}
+
+static int stored(akin_storage *s)
+{
+    int n = 0;
+    must(akin_storage_collections(s, count_one, &n, err));
+    return n;
+}
+
+/* The process died between the copy and its name. */
+static void a_half_recovered_collection_goes_at_the_next_open(void **state)
+{
+    (void)state;
+    akin_storage_options o = {.dir = dir};
+    akin_collection_info *list;
+    akin_collection shop = {0};
+    akin_storage *s = NULL;
+    char *copy = akin_format("%s/copy", dir);
+    size_t n;
+
+    make("shop");
+    put("shop", 0, 50);
+    akin_engine_close(engine);
+    must(akin_storage_open(&o, &s, err));
+    must(akin_storage_collection(s, akin_span_of("shop"), &shop, err));
+    must(akin_storage_export(s, shop.collection, copy, NULL, NULL, err));
+    must(akin_storage_import_check(copy, err));
+    akin_write op = {.kind = AKIN_WRITE_IMPORT, .dir = copy};
+    must(akin_storage_write(s, &op, 1, NULL, err));
+    assert_int_equal(stored(s), 2);
+    akin_collection_clear(&shop);
+    akin_storage_close(s);
+    engine = open_engine(dir, NULL);
+    must(akin_engine_list(engine, &list, &n, err));
+    assert_int_equal(n, 1);
+    assert_string_equal(list->name, "shop");
+    akin_free(list);
+    assert_int_equal(count(engine, "shop", ""), 50);
+    akin_engine_close(engine);
+    must(akin_storage_open(&o, &s, err));
+    assert_int_equal(stored(s), 1);
+    akin_storage_close(s);
+    engine = open_engine(dir, NULL);
+    akin_free(copy);
+}
 
 static void *keep_writing(void *arg)
 {
@@ -322,6 +503,9 @@ int main(void)
         T(a_snapshot_is_a_data_directory),
         T(pictures_captions_and_thumbnails_come_along),
         T(it_is_of_one_moment),
+        T(what_is_recovered_is_what_was),
+        T(readers_see_the_old_or_the_new),
+        T(a_half_recovered_collection_goes_at_the_next_open),
         T(a_cancelled_snapshot_leaves_nothing),
         T(names_lead_nowhere_else),
     };

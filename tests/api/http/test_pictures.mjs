@@ -1,6 +1,8 @@
 // Pictures and texts: upload, bulk, questions in words and pictures, thumbnails, embeddings, jobs.
 import assert from 'node:assert/strict';
+import {once} from 'node:events';
 import {existsSync} from 'node:fs';
+import {request as http} from 'node:http';
 import {join} from 'node:path';
 import {after, before, describe, test} from 'node:test';
 import {ask, model, startServer} from './server.mjs';
@@ -62,6 +64,21 @@ describe('pictures', {skip}, () => {
     const text = await reply.text();
     assert.equal(text.match(/"added"/g)?.length, 600, text.slice(0, 300));
     await post('/delete', {filter: {must: [{key: 'big', match: {value: true}}]}});
+    assert.equal((await post('/count', {})).body.result.count, all.length);
+  });
+
+  test('chunks that come faster than they are put are not lost', async () => {
+    const filler = 'x'.repeat(2000);
+    const lines = Array.from({length: 6000}, (_, i) => JSON.stringify({id: `quick-${i}`, payload: {quick: true, filler}}) + '\n').join('');
+    const request = http(`${server.url}/collections/shop/points/bulk`, {method: 'POST', headers: {'transfer-encoding': 'chunked'}});
+    for (let at = 0; at < lines.length; at += 7001) request.write(lines.slice(at, at + 7001));
+    request.end();
+    const [reply] = await once(request, 'response');
+    let text = '';
+    for await (const part of reply) text += part;
+    assert.equal(text.match(/"added"/g)?.length, 6000, text.slice(0, 300));
+    assert.equal(JSON.parse(text.trimEnd().split('\n').at(-1)).line, 6000);
+    await post('/delete', {filter: {must: [{key: 'quick', match: {value: true}}]}});
     assert.equal((await post('/count', {})).body.result.count, all.length);
   });
 

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import {createHash} from 'node:crypto';
 import {once} from 'node:events';
+import {readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {get} from 'node:http';
+import {join} from 'node:path';
 import {after, before, test} from 'node:test';
 import {gunzipSync} from 'node:zlib';
 import {QdrantClient} from '@qdrant/js-client-rest';
@@ -61,6 +63,78 @@ test('snapshots are made, listed, fetched, deleted', async () => {
   }
   await assert.rejects(client.createSnapshot('none'), {status: 404});
   await assert.rejects(client.listSnapshots('none'), {status: 404});
+});
+
+test('a collection becomes what it was in a snapshot', async () => {
+  const count = async (name) => (await client.count(name)).count;
+  await client.createPayloadIndex('shop', {field_name: 'n', field_schema: 'float'});
+  await client.updateCollectionAliases({actions: [{create_alias: {collection_name: 'shop', alias_name: 'store'}}]});
+  const made = await client.createSnapshot('shop');
+  await client.delete('shop', {filter: {must: [{key: 'n', range: {lt: 2900}}]}});
+  await client.upsert('shop', {points: [{id: 9999, vector: Array(64).fill(1)}]});
+  assert.equal(await count('shop'), 101);
+  for (const name of ['shop', 'store']) {
+    assert.equal(await client.recoverSnapshot(name, {location: made.name, checksum: made.checksum}), true);
+    assert.equal(await count('shop'), 3000);
+    assert.equal(await count('store'), 3000, 'the alias stays');
+    await client.delete('shop', {points: [1, 2, 3]});
+  }
+  assert.deepEqual(Object.keys((await client.getCollection('shop')).payload_schema), ['n']);
+  const vector = Array.from({length: 64}, (_, j) => Math.sin(77 * 64 + j));
+  assert.equal((await client.query('shop', {query: vector, limit: 1})).points[0].id, 77);
+  assert.equal((await client.count('shop', {filter: {must: [{key: 'n', range: {lt: 10}}]}})).count, 7);
+  const file = `file://${server.data}/snapshots/collections/shop/${made.name}`;
+  assert.equal(await client.recoverSnapshot('copy', {location: file}), true);
+  assert.equal(await count('copy'), 3000);
+  assert.equal(await count('shop'), 2997);
+  await client.deleteCollection('shop');
+  assert.equal(await client.recoverSnapshot('shop', {location: made.name}), true);
+  assert.deepEqual((await client.getCollections()).collections.map((c) => c.name), ['copy', 'shop']);
+  await server.restart();
+  client = new QdrantClient({url: server.url});
+  assert.equal(await count('shop'), 3000);
+  assert.equal(await count('copy'), 3000);
+  assert.equal((await client.query('copy', {query: vector, limit: 1})).points[0].id, 77);
+  await client.deleteCollection('copy');
+  await client.deleteSnapshot('shop', made.name);
+});
+
+test('what cannot be recovered is refused, and nothing changes', async () => {
+  const made = await client.createSnapshot('shop'), full = await client.createFullSnapshot();
+  const home = join(server.data, 'snapshots', 'collections', 'shop');
+  const bytes = readFileSync(join(home, made.name));
+  const put = (name, data) => writeFileSync(join(home, `${name}.snapshot`), data);
+  const flipped = (at) => { const copy = Buffer.from(bytes); copy[at] ^= 0x55; return copy; };
+  put('flipped', flipped(512 + 9000));
+  put('header', flipped(3));
+  put('short', bytes.subarray(0, 100000));
+  put('empty', '');
+  put('text', 'no tar '.repeat(1000));
+  put('blank', Buffer.alloc(1024));
+  writeFileSync(join(server.data, 'outside.snapshot'), bytes);
+  symlinkSync(join(server.data, 'outside.snapshot'), join(home, 'link.snapshot'));
+  const cases = [[{}, 400], [{location: 7}, 400], [{location: ''}, 404], [{location: 'none.snapshot'}, 404],
+    [{location: '../../../akin.db'}, 404], [{location: `file://${server.data}/akin.db`}, 404], [{location: `file://${server.data}/outside.snapshot`}, 404],
+    [{location: `file://${home}/../../../outside.snapshot`}, 404], [{location: 'link.snapshot'}, 404], [{location: 'file:///etc/passwd'}, 404],
+    [{location: 'http://example.com/x.snapshot'}, 415], [{location: made.name, checksum: 'ab'.repeat(32)}, 422],
+    ...['header', 'short', 'empty', 'text', 'blank'].map((n) => [{location: `${n}.snapshot`}, 422])];
+  for (const [body, status] of cases) {
+    const reply = await ask(server, 'PUT', '/collections/shop/snapshots/recover', body);
+    assert.equal(reply.status, status, `${JSON.stringify(body)}: ${JSON.stringify(reply.body)}`);
+  }
+  const flip = await ask(server, 'PUT', '/collections/shop/snapshots/recover', {location: 'flipped.snapshot', checksum: made.checksum});
+  assert.equal(flip.status, 422);
+  await client.createCollection('second', {vectors: {size: 4, distance: 'Cosine'}});
+  const two = await client.createFullSnapshot();
+  const whole = await ask(server, 'PUT', '/collections/shop/snapshots/recover', {location: `file://${server.data}/snapshots/${two.name}`});
+  assert.equal(whole.status, 415, JSON.stringify(whole.body));
+  await client.deleteCollection('second');
+  assert.equal((await client.count('shop')).count, 3000);
+  assert.deepEqual((await client.getCollections()).collections.map((c) => c.name), ['shop']);
+  for (const name of ['flipped', 'header', 'short', 'empty', 'text', 'blank']) await client.deleteSnapshot('shop', `${name}.snapshot`);
+  await client.deleteSnapshot('shop', made.name);
+  await client.deleteFullSnapshot(full.name);
+  await client.deleteFullSnapshot(two.name);
 });
 
 test('names of snapshots lead nowhere else', async () => {

@@ -1,0 +1,190 @@
+/* A directory with one collection (extract.c) becomes a collection of this store,
+ * under a name that no user can give, until AKIN_WRITE_REPLACE gives it one. */
+#include "extract.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- is it sound? -------------------------------------------------------- */
+
+static akin_status refuse(const char *what, akin_error *err)
+{
+    return akin_fail(err, AKIN_BAD_DATA, "the snapshot is damaged: %s", what);
+}
+
+static akin_status whole(akin__conn *conn, akin_error *err)
+{
+    sqlite3_stmt *stmt;
+    bool row = false, fine = false;
+    akin_status rc =
+        akin__query(conn, &stmt, err, "PRAGMA integrity_check(1)", "");
+
+    if (!rc) rc = akin__step(conn, stmt, &row, err);
+    if (!rc && row) {
+        akin_span text = akin__column(stmt, 0);
+        fine = text.size == 2 && !memcmp(text.data, "ok", 2);
+        if (!fine) rc = refuse(text.data, err);
+    }
+    akin__release(conn, stmt);
+    return rc == AKIN_CORRUPT ? refuse("not a database", err) : rc;
+}
+
+/* What the tables must hold that SQLite does not know of. */
+static akin_status plausible(akin__conn *conn, akin_error *err)
+{
+    static const struct {
+        const char *sql, *what;
+    } none[] = {
+        {"SELECT count(*) FROM sqlite_schema WHERE type = 'view' OR"
+         " (sql LIKE 'CREATE VIRTUAL%' AND name NOT GLOB 'captions_[0-9]*')",
+         "it has tables of another program"},
+        {"SELECT count(*) FROM vectors t LEFT JOIN spaces s ON"
+         " s.space = t.space WHERE s.space IS NULL OR"
+         " length(t.vector) <> 2 * s.dim OR t.key >> 40 <> t.space",
+         "a vector's size is not its space's"},
+        {"SELECT count(*) FROM spaces WHERE length(model) <> 32 OR kind NOT IN"
+         " (0, 1) OR dim NOT BETWEEN 1 AND 65536",
+         "a space is not one of akin's"},
+        {"SELECT count(*) FROM items WHERE num NOT BETWEEN 1 AND 1 << 40 OR"
+         " length(id) NOT BETWEEN 1 AND 512",
+         "an item's number or id"},
+    };
+    int64_t n;
+
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        akin_status rc = akin__one(conn, &n, NULL, err, none[i].sql, "");
+        if (rc || n) return refuse(none[i].what, err);
+    }
+    return AKIN_OK;
+}
+
+static akin_status count_collections(akin__conn *conn, akin_error *err)
+{
+    int64_t n;
+    akin_status rc =
+        akin__one(conn, &n, NULL, err,
+                  "SELECT count(*) FROM collections WHERE name NOT NULL", "");
+    if (rc || n == 1) return rc;
+    return akin_fail(err, AKIN_UNSUPPORTED,
+                     "a snapshot of %lld collections: unpack it into a data "
+                     "directory; one of a single collection can be recovered",
+                     (long long)n);
+}
+
+akin_status akin_storage_import_check(const char *dir, akin_error *err)
+{
+    char path[4300];
+    akin__conn conn = {0};
+
+    if (strlen(dir) > AKIN_MAX_PATH_BYTES)
+        return akin_fail(err, AKIN_INVALID, "the directory's name is too long");
+    snprintf(path, sizeof path, "%s/akin.db", dir);
+    if (access(path, R_OK)) return refuse("it has no akin.db", err);
+    akin_status rc = akin__conn_open(path, false, true, 16u << 20, &conn, err);
+    if (!rc) rc = whole(&conn, err);
+    if (!rc)
+        rc = akin__migrate(&conn, akin__schema, akin__schema_steps,
+                           "the snapshot", false, err);
+    if (!rc) rc = count_collections(&conn, err);
+    if (!rc) rc = plausible(&conn, err);
+    akin__conn_close(&conn);
+    return rc == AKIN_CORRUPT ? refuse("not a database", err) : rc;
+}
+
+/* ---- in ------------------------------------------------------------------ */
+
+/* What must be added to the snapshot's numbers so that they begin behind all
+ * that this store ever gave out. `first`: the snapshot's smallest. */
+static akin_status shift(akin__copying *c, const char *table, const char *first,
+                         int64_t *out, akin_error *err)
+{
+    int64_t last, least;
+    akin_status rc = akin__one(
+        c->to, &last, NULL, err,
+        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0)",
+        "s", table);
+
+    if (!rc) rc = akin__one(c->from, &least, NULL, err, first, "");
+    if (!rc) *out = last - least + 1;
+    return rc;
+}
+
+static akin_status set_shifts(akin__copying *c, akin_error *err)
+{
+    int64_t most, target;
+    akin_status rc = shift(
+        c, "items", "SELECT coalesce(min(num), 1) FROM items", &c->nums, err);
+    if (!rc)
+        rc = shift(c, "spaces", "SELECT coalesce(min(space), 1) FROM spaces",
+                   &c->spaces, err);
+    if (!rc)
+        rc = shift(c, "fields", "SELECT coalesce(min(field), 1) FROM fields",
+                   &c->fields, err);
+    if (!rc)
+        rc = akin__one(c->to, &target, NULL, err,
+                       "SELECT 1 + coalesce((SELECT seq FROM sqlite_sequence"
+                       " WHERE name = 'collections'), 0)",
+                       "");
+    if (!rc)
+        rc = akin__one(c->from, &most, NULL, err,
+                       "SELECT coalesce(max(num), 0) FROM items", "");
+    if (rc) return rc;
+    c->target = (uint32_t)target;
+    if (most + c->nums >= (int64_t)1 << AKIN__NUM_BITS || target > UINT32_MAX)
+        return akin_fail(err, AKIN_TOO_LARGE, "no item numbers are left");
+    return AKIN_OK;
+}
+
+/* Thumbnails without an item are harmless, should this fail later. */
+static akin_status import_thumbs(akin_storage *s, akin__copying *c,
+                                 const char *dir, akin_error *err)
+{
+    char path[4300];
+    akin__conn from = {0};
+
+    snprintf(path, sizeof path, "%s/thumbs.db", dir);
+    if (!s->thumbs.open || access(path, R_OK)) return AKIN_OK;
+    akin_status rc = akin__conn_open(path, false, true, 1u << 20, &from, err);
+    pthread_mutex_lock(&s->thumbs.mutex);
+    if (!rc) rc = akin__exec(&s->thumbs.conn, "BEGIN IMMEDIATE", err);
+    if (!rc) {
+        rc = akin__copy_thumbs(c, c->from, &from, &s->thumbs.conn, err);
+        if (!rc) rc = akin__exec(&s->thumbs.conn, "COMMIT", err);
+        if (rc) sqlite3_exec(s->thumbs.conn.db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    pthread_mutex_unlock(&s->thumbs.mutex);
+    akin__conn_close(&from);
+    return rc;
+}
+
+akin_status akin__op_import(akin__writing *w, const akin_write *op,
+                            akin_write_result *result, akin_error *err)
+{
+    char path[4300], name[32];
+    akin__conn from = {0};
+    akin__copying c = {.from = &from, .to = w->conn};
+    int64_t number = 0;
+
+    if (!op->dir || strlen(op->dir) > AKIN_MAX_PATH_BYTES)
+        return akin_fail(err, AKIN_INVALID, "import without a directory");
+    snprintf(path, sizeof path, "%s/akin.db", op->dir);
+    akin_status rc = akin__conn_open(path, false, true, 16u << 20, &from, err);
+    if (!rc)
+        rc = akin__one(&from, &number, NULL, err,
+                       "SELECT collection FROM collections WHERE name NOT NULL",
+                       "");
+    c.collection = (uint32_t)number;
+    if (!rc) rc = set_shifts(&c, err);
+    if (!rc) {
+        result->seq = c.seq = akin__next_seq(w);
+        result->num = c.target;
+        result->outcome = AKIN_CREATED;
+        snprintf(name, sizeof name, "%c%u", AKIN_HIDDEN, c.target);
+        rc = akin__copy_collection(&c, akin_span_of(name), err);
+    }
+    if (!rc) rc = import_thumbs(w->storage, &c, op->dir, err);
+    akin__conn_close(&from);
+    /* The snapshot's fault is not the store's. */
+    return rc == AKIN_CORRUPT ? refuse("it cannot be read", err) : rc;
+}
