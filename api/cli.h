@@ -223,6 +223,7 @@ int akin_cli_add(akin_cli *cli);    /* cli_add.c */
 int akin_cli_search(akin_cli *cli); /* cli_search.c */
 int akin_cli_similar(akin_cli *cli);
 int akin_cli_sheet(akin_cli *cli); /* cli_sheet.c */
+int akin_cli_demo(akin_cli *cli);  /* cli_demo.c */
 int akin_cli_get(akin_cli *cli);   /* cli_items.c */
 int akin_cli_rm(akin_cli *cli);
 int akin_cli_dedup_check(akin_cli *cli);

@@ -151,6 +151,7 @@ int akin_cli_serve(akin_cli *cli)
     if (!rc) rc = akin_server_open(&service, &options, &server, &err);
     if (!rc) rc = open_http(cli, &service, t, &http, &err);
     if (rc) goto done;
+    if (http) service.http_port = akin_http_port(http);
     announce(cli, t, akin_server_port(server), http);
     akin_server_run(server);
     if (!cli->quiet) fprintf(stderr, "akin: stopped\n");

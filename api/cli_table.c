@@ -165,6 +165,13 @@ static const akin_cli_option jobs_options[] = {
     END,
 };
 
+static const akin_cli_option demo_options[] = {
+    {"keep", 0, NULL, "leave the server running"},
+    {"out", 0, "FILE",
+     "the page with the answers; default: akin-demo.html here"},
+    END,
+};
+
 static const akin_cli_option help_options[] = {
     {"man", 0, NULL, "the manual page, in roff"},
     {"markdown", 0, NULL, "docs/commands.md"},
@@ -239,6 +246,12 @@ const akin_cli_command akin_cli_commands[] = {
      "counts "
      "early ones more. Right is a picture of that caption or label.",
      AKIN_CLI_NONE, 1, 2, akin_cli_bench_check, akin_cli_bench, bench_options},
+    {"demo", "[FOLDER]", "see what akin does, on 8,121 drawings",
+     "Adds the drawings of the Debian package openclipart-svg, or the pictures "
+     "of FOLDER, starts a server, asks it in words and in pictures, and writes "
+     "a page with the answers. Its data are in a directory of its own below "
+     "the user's cache; run again, it does only what is missing.",
+     AKIN_CLI_NONE, 0, 1, NULL, akin_cli_demo, demo_options},
     {"completion", "bash|zsh|fish", "print completions for a shell",
      "For bash: eval \"$(akin completion bash)\"", AKIN_CLI_NONE, 1, 1, NULL,
      akin_cli_completion, no_options},

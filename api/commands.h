@@ -46,6 +46,7 @@ typedef struct {
     akin_engine *engine;
     akin_config *config;
     akin_server *server; /* NULL: no server, the command line in-process */
+    uint16_t http_port;  /* 0: no HTTP */
     char password[256];  /* empty: none wanted */
     int64_t started_ms;
     atomic_bool stopping;      /* long waits end early */

@@ -26,12 +26,13 @@ static void info_server(akin_service *s, akin_buf *out)
                     "redis_version:%s\r\nredis_mode:standalone\r\n"
                     "server_name:akin\r\nakin_version:%s\r\nos:%s %s %s\r\n"
                     "arch_bits:%zu\r\nprocess_id:%ld\r\ntcp_port:%u\r\n"
+                    "http_port:%u\r\n"
                     "uptime_in_seconds:%" PRId64 "\r\n"
                     "uptime_in_days:%" PRId64 "\r\n",
                     REDIS_VERSION, AKIN_VERSION, os.sysname, os.release,
                     os.machine, sizeof(void *) * 8, (long)getpid(),
-                    s->server ? akin_server_port(s->server) : 0, up,
-                    up / 86400);
+                    s->server ? akin_server_port(s->server) : 0, s->http_port,
+                    up, up / 86400);
 }
 
 static void info_clients(akin_service *s, akin_buf *out)
