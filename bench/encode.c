@@ -1,13 +1,17 @@
-/* encode: speed of the encoder, beside the time that its matrix products alone
- * take and how close each precision stays to float32.
+/* encode: speed of the encoder in one table, beside what its matrix products
+ * alone take, the peak of such products on this processor, and ONNX Runtime.
  *
- *     encode MODEL_DIR [PRECISION...]
+ *     encode MODEL_DIR [--onnx bench/peers/onnx/encode.mjs] [PRECISION...]
  *
  * bench/make_model writes a MODEL_DIR. One row a precision, thread count and
  * batch: pictures a second by the clock and by CPU time (which other work on the
- * machine disturbs less), share of the passes' CPU time that is GEMM, cosine.
- * Then texts: a short one, 64 of them, and one padded to 77 tokens as most
- * programs encode it. */
+ * machine disturbs less); texts of 10 tokens, a batch of them in a call; the time
+ * of the pass's products run alone, and of the same number of multiplications at
+ * the peak (encode_peak.c), by the time of the pass; lowest cosine to float32.
+ * Then one short text beside one padded to 77 tokens, as most programs encode it.
+ * With --onnx the same is asked of ONNX Runtime in the same run (node, see
+ * bench/peers/onnx). */
+#include "encode_peak.h"
 #include "encoder.h"
 
 #include <cblas.h>
@@ -17,10 +21,9 @@
 #include <string.h>
 #include <time.h>
 
-#define PICTURES    32
-#define SHORT_TEXT  10
-#define LONG_TEXT   77
-#define SHORT_TEXTS 64
+#define PICTURES   32
+#define SHORT_TEXT 10
+#define LONG_TEXT  77
 
 static double cpu_seconds(void)
 {
@@ -77,7 +80,7 @@ typedef struct {
     akin_encoder *e;
     const float *x; /* zeros would be as fast; these are not */
     float *y;
-    double seconds;
+    double seconds, multiplications;
 } products;
 
 static void product(products *p, const akin__linear *l, size_t from, size_t to,
@@ -91,17 +94,18 @@ static void product(products *p, const akin__linear *l, size_t from, size_t to,
     else
         akin__linear_f32(l, from, to, p->x, R, p->y, to - from, true);
     p->seconds += cpu_seconds() - start;
+    p->multiplications += (double)R * (double)(to - from) * (double)l->in;
 }
 
-/* CPU seconds of the layers' products for B pictures: those that a pass makes. */
-static double vision_products(akin_encoder *e, size_t B, const float *x,
-                              float *y)
+/* The products of a pass over B pictures. */
+static products vision_products(akin_encoder *e, size_t B, const float *x,
+                                float *y)
 {
     const akin_model *m = e->model;
     const akin__tower *v = &m->vision;
     size_t side = m->config.image_size / m->config.patch, C = v->config.width;
     size_t R = B * (side * side + 1);
-    products p = {e, x, y, 0};
+    products p = {e, x, y, 0, 0};
     int before = akin__one_thread();
 
     product(&p, &m->patch, 0, C, B * side * side);
@@ -121,16 +125,20 @@ static double vision_products(akin_encoder *e, size_t B, const float *x,
         product(&p, &layer->fc2, 0, C, rows);
     }
     akin__threads_back(before);
-    return p.seconds;
+    return p;
 }
 
-static double share_of_products(akin_encoder *e, size_t B, double cpu)
+/* Shares of `cpu` seconds that B pictures took: the products alone, and as many
+ * multiplications at the peak. */
+static void shares(akin_encoder *e, size_t B, double cpu, double *alone,
+                   double *peak)
 {
     const akin__config *c = &e->model->config;
     size_t side = c->image_size / c->patch, widest = 4 * c->vision.width;
     size_t floats;
     float *x, *y;
     double best = 1e9;
+    products p = {0};
 
     widest = c->vision.mlp > widest ? c->vision.mlp : widest;
     if ((size_t)3 * c->patch * c->patch > widest)
@@ -140,11 +148,122 @@ static double share_of_products(akin_encoder *e, size_t B, double cpu)
     y = need(akin_calloc(floats, sizeof *y));
     for (size_t i = 0; i < floats; i++)
         x[i] = (float)(i % 17) - 8;
-    for (int round = 0; round < 3; round++)
-        best = fmin(best, vision_products(e, B, x, y));
+    for (int round = 0; round < 3; round++) {
+        p = vision_products(e, B, x, y);
+        best = fmin(best, p.seconds);
+    }
     akin_free(x);
     akin_free(y);
-    return best / cpu;
+    *alone = best / cpu;
+    *peak = p.multiplications / gemm_peak(akin_encoder_precision(e)) / cpu;
+}
+
+/* ---- ONNX Runtime ----------------------------------------------------------- */
+
+typedef struct {
+    akin_precision precision;
+    unsigned threads, batch, tokens; /* tokens 0: pictures */
+    double wall, cpu, cosine;        /* pictures or texts a second */
+} peer_row;
+
+static peer_row peers[64];
+static size_t peer_count;
+
+/* Lines of encode.mjs: precision, threads, batch, tokens, per second, per CPU
+ * second, cosine. */
+static void ask_peer(const char *script, const char *dir, unsigned threads)
+{
+    char command[2000], line[300], name[8];
+    FILE *answer;
+
+    snprintf(command, sizeof command, "node '%s' '%s' %u", script, dir,
+             threads);
+    answer = popen(command, "r");
+    if (!need(answer)) return;
+    while (fgets(line, sizeof line, answer) && peer_count < 64) {
+        peer_row *r = &peers[peer_count];
+
+        if (sscanf(line, "%7s %u %u %u %lf %lf %lf", name, &r->threads,
+                   &r->batch, &r->tokens, &r->wall, &r->cpu, &r->cosine) == 7 &&
+            akin_precision_parse(name, &r->precision))
+            peer_count++;
+    }
+    if (pclose(answer) || peer_count == 0)
+        fprintf(stderr, "encode: %s gave nothing\n", command);
+}
+
+static const peer_row *peer_of(akin_precision precision, unsigned threads,
+                               unsigned batch, unsigned tokens)
+{
+    for (size_t i = 0; i < peer_count; i++) {
+        const peer_row *r = &peers[i];
+
+        if (r->precision == precision && r->threads == threads &&
+            r->batch == batch && r->tokens == tokens)
+            return r;
+    }
+    return NULL;
+}
+
+static void print_number(int width, int digits, double value)
+{
+    if (value > 0)
+        printf(" %*.*f", width, digits, value);
+    else
+        printf(" %*s", width, "-");
+}
+
+/* ---- texts ------------------------------------------------------------------ */
+
+/* CPU milliseconds for n texts of `length` tokens, the last one EOS. */
+static double texts_ms(akin_encoder *e, uint32_t n, uint32_t length)
+{
+    static int32_t ids[PICTURES * LONG_TEXT];
+    static uint32_t counts[PICTURES];
+    const akin__config *c = &e->model->config;
+    float *out = need(akin_calloc(n * c->dim, sizeof *out));
+    double best = 1e9;
+    akin_error err;
+
+    for (uint32_t i = 0; i < n; i++) {
+        counts[i] = length;
+        for (uint32_t k = 0; k < length; k++)
+            ids[i * length + k] = (int32_t)(3 + (i * 131 + k * 17) % 1000);
+        ids[i * length + length - 1] =
+            c->pool == AKIN__POOL_EOS ? c->eos_id : (int32_t)c->vocab - 1;
+    }
+    for (int round = 0; round < 10; round++) {
+        double start = cpu_seconds();
+
+        if (akin_encoder_ids(e, ids, length, counts, n, out, &err)) die(&err);
+        best = fmin(best, cpu_seconds() - start);
+    }
+    akin_free(out);
+    return 1e3 * best;
+}
+
+static void texts_table(const akin_model *model,
+                        const akin_precision *precisions, size_t count)
+{
+    if (model->config.context < LONG_TEXT) return;
+    printf("\none text, CPU ms    of %d tokens   padded to %d   ratio   "
+           "ONNX: %d tokens    padded\n",
+           SHORT_TEXT, LONG_TEXT, SHORT_TEXT);
+    for (size_t p = 0; p < count; p++) {
+        akin_encoder *e = open_encoder(model, precisions[p], 1, PICTURES);
+        double one = texts_ms(e, 1, SHORT_TEXT);
+        double padded = texts_ms(e, 1, LONG_TEXT);
+        const peer_row *a = peer_of(precisions[p], 1, 1, SHORT_TEXT);
+        const peer_row *b = peer_of(precisions[p], 1, 1, LONG_TEXT);
+
+        printf("%-17s %14.1f %14.1f %7.1f", akin_precision_name(precisions[p]),
+               one, padded, padded / one);
+        print_number(17, 1, a ? 1e3 / a->cpu : 0);
+        print_number(9, 1, b ? 1e3 / b->cpu : 0);
+        printf("\n");
+        fflush(stdout);
+        akin_encoder_close(e);
+    }
 }
 
 /* ---- pictures --------------------------------------------------------------- */
@@ -156,12 +275,13 @@ static void pictures_row(const akin_model *model, akin_precision precision,
     akin_encoder *e = open_encoder(model, precision, threads, batch);
     size_t n = batch < PICTURES ? PICTURES / 4 : PICTURES;
     size_t S = model->config.image_size, dim = model->config.dim;
-    double best_wall = 1e9, best_cpu = 1e9, share = 0;
-    char part[16] = "-";
+    double best_wall = 1e9, best_cpu = 1e9, alone = 0, peak = 0;
+    const peer_row *peer = peer_of(precision, threads, batch, 0);
+    const peer_row *peer_texts = peer_of(precision, threads, batch, SHORT_TEXT);
     akin_error err;
 
     n = n < batch ? batch : n;
-    for (int round = 0; round < 4; round++) {
+    for (int round = 0; round < 5; round++) {
         uint64_t start = akin_mono_ns();
         double cpu = cpu_seconds();
 
@@ -173,14 +293,18 @@ static void pictures_row(const akin_model *model, akin_precision precision,
         best_cpu = fmin(best_cpu, cpu_seconds() - cpu);
         best_wall = fmin(best_wall, 1e-9 * (double)(akin_mono_ns() - start));
     }
-    if (threads == 1 && !model->config.siglip) {
-        share = share_of_products(e, batch, best_cpu * batch / (double)n);
-        snprintf(part, sizeof part, "%.0f %%", 100 * share);
-    }
-    printf("%-5s %7u %6u %11.1f %14.1f %12s %12.6f\n",
-           akin_precision_name(precision), threads, batch,
-           (double)n / best_wall, (double)n / best_cpu, part,
-           lowest_cosine(out, exact, n, dim));
+    if (threads == 1 && !model->config.siglip)
+        shares(e, batch, best_cpu * batch / (double)n, &alone, &peak);
+    printf("%-5s %7u %6u %11.1f %10.1f %10.0f", akin_precision_name(precision),
+           threads, batch, (double)n / best_wall, (double)n / best_cpu,
+           1e3 * batch / texts_ms(e, batch, SHORT_TEXT));
+    print_number(9, 2, alone);
+    print_number(8, 2, peak);
+    printf(" %9.6f", lowest_cosine(out, exact, n, dim));
+    print_number(11, 1, peer ? peer->cpu : 0);
+    print_number(9, 0, peer_texts ? peer_texts->cpu : 0);
+    print_number(9, 6, peer ? peer->cosine : 0);
+    printf("\n");
     fflush(stdout);
     akin_encoder_close(e);
 }
@@ -203,8 +327,10 @@ static void pictures_table(const akin_model *model,
     }
     if (akin_encoder_images(e, pixels, PICTURES, exact, &err)) die(&err);
     akin_encoder_close(e);
-    printf("\nprec. threads  batch  pictures/s  per CPU second  GEMM share  "
-           "lowest cosine\n");
+    printf("\nprec. threads  batch  pictures/s  per CPU s  texts per  of its   "
+           "of GEMM   lowest     ONNX Runtime, per CPU s\n"
+           "                                               CPU s      GEMMs    "
+           "peak    cosine   pictures    texts    cosine\n");
     for (size_t p = 0; p < count; p++) {
         for (size_t b = 0; b < 3; b++)
             pictures_row(model, precisions[p], 1, batches[b], pixels, exact,
@@ -218,90 +344,53 @@ static void pictures_table(const akin_model *model,
     akin_free(out);
 }
 
-/* ---- texts ------------------------------------------------------------------ */
-
-/* CPU milliseconds for n texts of `length` tokens, the last one EOS. */
-static double texts_ms(akin_encoder *e, uint32_t n, uint32_t length, float *out)
+/* The precisions named on the command line, or all that this processor has. */
+static size_t parse_precisions(char **names, int n, akin_precision *out)
 {
-    static int32_t ids[SHORT_TEXTS * LONG_TEXT];
-    static uint32_t counts[SHORT_TEXTS];
-    const akin__config *c = &e->model->config;
-    double best = 1e9;
-    akin_error err;
+    size_t count = 0;
 
-    for (uint32_t i = 0; i < n; i++) {
-        counts[i] = length;
-        for (uint32_t k = 0; k < length; k++)
-            ids[i * length + k] = (int32_t)(3 + (i * 131 + k * 17) % 1000);
-        ids[i * length + length - 1] =
-            c->pool == AKIN__POOL_EOS ? c->eos_id : (int32_t)c->vocab - 1;
+    for (int i = 0; i < n; i++) {
+        if (!akin_precision_parse(names[i], &out[count++])) {
+            fprintf(stderr, "encode: no precision %s\n", names[i]);
+            exit(2);
+        }
     }
-    for (int round = 0; round < 5; round++) {
-        double start = cpu_seconds();
-
-        if (akin_encoder_ids(e, ids, length, counts, n, out, &err)) die(&err);
-        best = fmin(best, cpu_seconds() - start);
+    if (n) return count;
+    for (int p = AKIN_PRECISION_F32; p <= AKIN_PRECISION_INT8; p++) {
+        if (akin__lowp_supported((akin_precision)p))
+            out[count++] = (akin_precision)p;
     }
-    return 1e3 * best;
-}
-
-static void texts_table(const akin_model *model,
-                        const akin_precision *precisions, size_t count)
-{
-    size_t dim = model->config.dim;
-    float *out = need(akin_calloc(SHORT_TEXTS * dim, sizeof *out));
-
-    if (model->config.context < LONG_TEXT) return;
-    printf(
-        "\nprec.  one of %d tokens  %d of them  padded to %d   (CPU ms each; "
-        "one thread)\n",
-        SHORT_TEXT, SHORT_TEXTS, LONG_TEXT);
-    for (size_t p = 0; p < count; p++) {
-        akin_encoder *e = open_encoder(model, precisions[p], 1, PICTURES);
-        double one = texts_ms(e, 1, SHORT_TEXT, out);
-        double many = texts_ms(e, SHORT_TEXTS, SHORT_TEXT, out) / SHORT_TEXTS;
-
-        printf("%-5s %17.1f %11.1f %13.1f\n",
-               akin_precision_name(precisions[p]), one, many,
-               texts_ms(e, 1, LONG_TEXT, out));
-        fflush(stdout);
-        akin_encoder_close(e);
-    }
-    akin_free(out);
+    return count;
 }
 
 int main(int argc, char **argv)
 {
-    akin_precision precisions[8] = {AKIN_PRECISION_F32};
-    size_t count = 1;
+    akin_precision precisions[8];
     akin_model *model = NULL;
-    double cpu = cpu_seconds();
-    uint64_t start = akin_mono_ns();
+    akin_encoder *chosen;
+    int first = 2;
+    size_t count;
     akin_error err;
 
     if (argc < 2 || argc > 8) {
-        fprintf(stderr, "usage: encode MODEL_DIR [f32|bf16|int8]...\n");
+        fprintf(stderr, "usage: encode MODEL_DIR [--onnx SCRIPT] "
+                        "[f32|bf16|int8]...\n");
         return 2;
     }
     akin_log_set(AKIN_LOG_INFO, NULL, NULL);
+    if (argc > 3 && strcmp(argv[2], "--onnx") == 0) {
+        ask_peer(argv[3], argv[1], 1);
+        if (akin_cpu_count() > 1) ask_peer(argv[3], argv[1], akin_cpu_count());
+        first = 4;
+    }
+    count = parse_precisions(argv + first, argc - first, precisions);
     if (akin_model_open(argv[1], &model, &err)) die(&err);
-    printf("%s: %llu parameters, %s; opened in %.2f s, %.2f s CPU\n",
-           model->info.name, (unsigned long long)model->info.parameters,
-           model->info.weights_dtype, 1e-9 * (double)(akin_mono_ns() - start),
-           cpu_seconds() - cpu);
-    if (argc == 2) {
-        for (int p = AKIN_PRECISION_BF16; p <= AKIN_PRECISION_INT8; p++) {
-            if (akin__lowp_supported((akin_precision)p))
-                precisions[count++] = (akin_precision)p;
-        }
-    }
-    for (int i = 2; i < argc; i++) {
-        if (!akin_precision_parse(argv[i], &precisions[i - 2])) {
-            fprintf(stderr, "encode: no precision %s\n", argv[i]);
-            return 2;
-        }
-        count = (size_t)i - 1;
-    }
+    chosen = open_encoder(model, AKIN_PRECISION_AUTO, 0, 1);
+    printf("%s: %llu parameters, %s; auto is %s\n", model->info.name,
+           (unsigned long long)model->info.parameters,
+           model->info.weights_dtype,
+           akin_precision_name(akin_encoder_precision(chosen)));
+    akin_encoder_close(chosen);
     pictures_table(model, precisions, count);
     texts_table(model, precisions, count);
     akin_model_close(model);

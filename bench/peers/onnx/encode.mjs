@@ -1,5 +1,6 @@
-// ONNX Runtime on the model that bench/encode measures: pictures by the clock and by CPU second, texts in CPU
-// milliseconds, and int8's lowest cosine to float32.
+// ONNX Runtime on the model that bench/encode measures, which runs this and reads what it prints, a line for each:
+// precision, threads, batch, tokens (0: pictures), how many a second by the clock and by CPU time, lowest cosine to
+// float32.
 //   npm install --ignore-scripts && node encode.mjs MODEL_DIR [THREADS]
 import ort from 'onnxruntime-node';
 import { loadModel, texts, vision } from './clip.mjs';
@@ -17,10 +18,10 @@ function open(graph) {
     graphOptimizationLevel: 'all', extra: { session: { intra_op: { allow_spinning: '0' } } } });
 }
 
-// Best of four: seconds by the clock and of CPU.
-async function best(session, feeds) {
+// Best of some: seconds by the clock and of CPU.
+async function best(session, feeds, rounds) {
   let wall = Infinity, cpu = Infinity, out;
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < rounds; round++) {
     const before = process.cpuUsage(), start = performance.now();
     out = Object.values(await session.run(feeds))[0].data;
     wall = Math.min(wall, (performance.now() - start) / 1e3);
@@ -59,25 +60,28 @@ function lowestCosine(a, b, dim) {
 }
 
 const S = model.config.vision_config.image_size;
-const input = { pixels: new ort.Tensor('float32', pictures(S), [B, 3, S, S]) };
-let exact;
-console.log('prec. threads  batch  pictures/s  per CPU second  lowest cosine');
-for (const int8 of [false, true]) {
-  const session = await open(vision(model, B, int8));
-  const { wall, cpu, out } = await best(session, input);
-  exact ??= Float32Array.from(out);
-  console.log(`${int8 ? 'int8 ' : 'f32  '} ${threads.padStart(7)} ${String(B).padStart(6)} ${(B / wall).toFixed(1).padStart(11)} `
-    + `${(B / cpu).toFixed(1).padStart(15)} ${lowestCosine(out, exact, model.config.projection_dim).toFixed(6).padStart(14)}`);
-  await session.release();
+const input = pictures(S);
+const take = (n) => new ort.Tensor('float32', input.subarray(0, n * 3 * S * S), [n, 3, S, S]);
+
+function print(int8, batch, tokens, { wall, cpu }, cosine) {
+  console.log([int8 ? 'int8' : 'f32', threads, batch, tokens, (batch / wall).toFixed(2), (batch / cpu).toFixed(2),
+    cosine.toFixed(6)].join(' '));
 }
-console.log('\nprec.  one of 10 tokens  padded to 77   (CPU ms)');
+
+const one = threads === '1';
+let exact;
 for (const int8 of [false, true]) {
-  const ms = [];
-  for (const T of [10, 77]) {
-    const session = await open(texts(model, 1, T, int8));
-    const ids = BigInt64Array.from({ length: T }, (_, k) => BigInt(3 + ((k * 17) % 1000)));
-    ms.push(1e3 * (await best(session, { ids: new ort.Tensor('int64', ids, [1, T]) })).cpu);
+  for (const batch of one ? [B, 1] : [B]) {
+    const session = await open(vision(model, batch, int8));
+    const result = await best(session, { pixels: take(batch) }, 5);
+    exact ??= Float32Array.from(result.out);
+    print(int8, batch, 0, result, lowestCosine(result.out, exact, model.config.projection_dim));
     await session.release();
   }
-  console.log(`${int8 ? 'int8 ' : 'f32  '} ${ms[0].toFixed(1).padStart(17)} ${ms[1].toFixed(1).padStart(13)}`);
+  for (const [batch, tokens] of one ? [[1, 10], [B, 10], [1, 77]] : [[B, 10]]) {
+    const session = await open(texts(model, batch, tokens, int8));
+    const ids = BigInt64Array.from({ length: batch * tokens }, (_, k) => BigInt(3 + ((k * 17) % 1000)));
+    print(int8, batch, tokens, await best(session, { ids: new ort.Tensor('int64', ids, [batch, tokens]) }, 10), 1);
+    await session.release();
+  }
 }
