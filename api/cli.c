@@ -14,12 +14,15 @@
 
 /* ---- messages -------------------------------------------------------------------- */
 
+/* A name in the message may hold what would steer the terminal. */
 static void say(const char *fmt, va_list args)
 {
+    char text[4096];
+    vsnprintf(text, sizeof text, fmt, args);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' && *c != '\n') *c = '?';
     fflush(stdout);
-    fprintf(stderr, "akin: ");
-    vfprintf(stderr, fmt, args);
-    fprintf(stderr, "\n");
+    fprintf(stderr, "akin: %s\n", text);
 }
 
 int akin_cli_fail(int code, const char *fmt, ...)

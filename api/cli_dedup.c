@@ -1,50 +1,62 @@
-/* akin dedup: duplicates of folders, straight from the files. It opens a data
- * directory of its own in this process (no server: what it does is about files
- * of this machine), reads what is new, and prints, reports or applies what the
- * engine says. Each set of paths has a collection of its own there; embeddings
- * are shared between them by the files' bytes. */
+/* akin dedup: duplicates of folders, straight from the files, or of a collection.
+ *
+ * For folders it opens a data directory of its own in this process (no server:
+ * what it does is about files of this machine), reads what is new, and prints,
+ * reports, reviews or applies what the engine says. Each set of paths has a
+ * collection of its own there; embeddings are shared between them by the files'
+ * bytes. For a collection (-c) it asks the data directory or the server that
+ * other commands ask. */
 #include "cli_dedup.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define TEXT_BYTES  4096
-#define MOST_PREFER 64
+#define TEXT_BYTES 4096
 
 /* ---- options --------------------------------------------------------------------- */
 
-static bool read_level(const akin_cli *cli, akin_level *out)
+static bool of_collection(const akin_cli *cli)
 {
-    return akin_level_parse(akin_cli_value(cli, "level", "near"), out);
+    return akin_cli_has(cli, "collection");
+}
+
+static int check_combination(const akin_cli *cli)
+{
+    bool undo = akin_cli_has(cli, "undo"), apply = akin_cli_has(cli, "apply");
+    bool review = akin_cli_has(cli, "review");
+    int ways = akin_cli_has(cli, "trash") + akin_cli_has(cli, "hardlink") +
+               akin_cli_has(cli, "delete");
+    if (undo ? cli->argc || apply || review : !cli->argc == !of_collection(cli))
+        return akin_cli_usage(cli, undo ? "--undo takes no path"
+                                        : "expected PATH ... or -c COLLECTION");
+    if (ways > 1)
+        return akin_cli_usage(cli, "one of --trash, --hardlink and --delete");
+    if ((akin_cli_has(cli, "hardlink") || akin_cli_has(cli, "delete")) &&
+        !apply && !review)
+        return akin_cli_usage(cli, "--hardlink and --delete go with --apply "
+                                   "or --review");
+    if (review && (apply || cli->json))
+        return akin_cli_usage(cli, "--review asks by itself; it does not go "
+                                   "with --apply and --json");
+    return AKIN_EXIT_OK;
 }
 
 int akin_cli_dedup_check(akin_cli *cli)
 {
     akin_level level;
-    bool undo = akin_cli_has(cli, "undo"), apply = akin_cli_has(cli, "apply");
-    int ways = akin_cli_has(cli, "trash") + akin_cli_has(cli, "hardlink") +
-               akin_cli_has(cli, "delete");
     akin_error err;
-    if (!read_level(cli, &level))
+    int code = check_combination(cli);
+    if (code) return code;
+    if (!akin_dedup_level(cli, &level))
         return akin_cli_usage(cli, "--level is exact, near or similar");
     if (akin_keep_check(akin_cli_value(cli, "keep", NULL), &err))
         return akin_cli_usage(cli, "--keep: %s", err.message);
-    if (undo ? cli->argc || apply : !cli->argc)
-        return akin_cli_usage(cli, undo ? "--undo takes no path"
-                                        : "expected PATH ...");
-    if (ways > 1)
-        return akin_cli_usage(cli, "one of --trash, --hardlink and --delete");
-    if ((akin_cli_has(cli, "hardlink") || akin_cli_has(cli, "delete")) &&
-        !apply)
-        return akin_cli_usage(cli, "--hardlink and --delete go with --apply");
-    if (apply && level == AKIN_LEVEL_SIMILAR)
+    if (akin_cli_has(cli, "apply") && level == AKIN_LEVEL_SIMILAR)
         return akin_cli_usage(cli, "similar pictures are not duplicates; "
-                                   "--apply wants --level near or exact");
+                                   "--apply wants --level near or exact, or "
+                                   "--review, which asks");
     for (int i = 0; i < cli->argc; i++)
         if (access(cli->argv[i], R_OK))
             return akin_cli_fail(AKIN_EXIT_CANNOT, "cannot read '%s': %s",
@@ -94,8 +106,8 @@ static int compare_texts(const void *a, const void *b)
 }
 
 /* The collection of these paths: a name made from them. */
-static akin_status collection_of(const akin_cli *cli, char out[32],
-                                 akin_error *err)
+static akin_status collection_of(const akin_cli *cli,
+                                 char out[AKIN_NAME_BYTES + 1], akin_error *err)
 {
     uint8_t digest[AKIN_SHA256_BYTES];
     akin_buf text = {0};
@@ -128,277 +140,100 @@ static akin_status collection_of(const akin_cli *cli, char out[32],
     return rc;
 }
 
-/* ---- reading ------------------------------------------------------------------------ */
+/* ---- opening ----------------------------------------------------------------------- */
 
-static bool show_progress(void *user, const akin_progress *p)
+akin_status akin_dedup_link(const akin_cli *cli, akin_link **out,
+                            akin_error *err)
 {
-    akin_bar_show(user, p, false);
-    return !akin_cli_interrupted();
+    akin_link_options options = {
+        .config = cli->config,
+        .connect = akin_cli_value(cli, "connect", getenv("AKIN_CONNECT"))};
+    if (options.connect && !*options.connect) options.connect = NULL;
+    return akin_link_open(&options, out, err);
 }
 
-static akin_status read_files(const akin_cli *cli, akin_engine *engine,
-                              const char *collection, akin_dedup *out,
-                              akin_error *err)
+static akin_status open_folders(akin_dedup *d, const char *data,
+                                akin_error *err)
 {
-    akin_bar bar;
-    akin_ingest what = {.paths = (const char *const *)cli->argv,
-                        .npaths = (size_t)cli->argc,
-                        .flat = akin_cli_has(cli, "flat"),
-                        .hidden = akin_cli_has(cli, "hidden"),
-                        .captions = AKIN_CAPTION_NONE,
-                        .prune = true,
-                        .whole_paths = true};
-    akin_bar_init(&bar, cli, "reading");
-    akin_status rc = akin_engine_ingest(engine, collection, &what,
-                                        show_progress, &bar, &out->report, err);
-    akin_bar_show(&bar, &out->report.progress, true);
-    for (size_t i = 0; i < out->report.nfailures; i++)
-        fprintf(stderr, "%s: %s\n", out->report.failures[i].what,
-                out->report.failures[i].message);
+    akin_engine_options options = {.data_dir = data, .config = d->cli->config};
+    akin_status rc = akin_cli_default_model(d->cli->config, err);
+    if (!rc) rc = collection_of(d->cli, d->collection, err);
+    if (!rc) rc = akin_engine_open(&options, &d->engine, err);
+    if (!rc) akin_cli_catch_interrupt();
+    return rc ? rc : akin_dedup_read(d, err);
+}
+
+static akin_status open_collection(akin_dedup *d, akin_error *err)
+{
+    akin_span words[] = {akin_span_of("VCARD"),
+                         akin_span_of(d->cli->collection)};
+    redisReply *reply = NULL;
+    snprintf(d->collection, sizeof d->collection, "%s", d->cli->collection);
+    akin_status rc = akin_dedup_link(d->cli, &d->link, err);
+    if (!rc) akin_cli_catch_interrupt();
+    if (!rc) rc = akin_link_call(d->link, words, 2, &reply, err);
+    if (!rc) d->pictures = (uint64_t)reply->integer;
+    freeReplyObject(reply);
     return rc;
-}
-
-static void count_group(akin_dedup *out, const akin_dupe_group *g)
-{
-    out->groups++;
-    for (size_t i = 0; i < g->n; i++) {
-        if (i == g->keep) continue;
-        out->files++;
-        out->bytes += g->members[i].item.picture_bytes;
-    }
-}
-
-/* Pictures that were not looked at yet are first: no page is read before. */
-static akin_status read_pages(const akin_cli *cli, akin_engine *engine,
-                              const char *collection, akin_dedup *out,
-                              akin_error *err)
-{
-    const char *prefer[MOST_PREFER];
-    akin_dupe_query query = {.count = 500,
-                             .prefer = prefer,
-                             .keep = akin_cli_value(cli, "keep", NULL)};
-    akin_bar bar;
-    akin_status rc = AKIN_OK;
-
-    if (!read_level(cli, &query.level)) query.level = AKIN_LEVEL_NEAR;
-    for (size_t i = 0; i < cli->ngiven && query.nprefer < MOST_PREFER; i++)
-        if (!strcmp(cli->given[i].name, "prefer"))
-            prefer[query.nprefer++] = cli->given[i].value;
-    akin_bar_init(&bar, cli, "comparing");
-    for (bool more = true; more && !rc;) {
-        akin_dupe_page page;
-        rc = akin_grow(&out->pages, &out->capacity, out->npages + 1,
-                       sizeof *out->pages, err);
-        if (!rc && akin_cli_interrupted())
-            rc = akin_fail(err, AKIN_CANCELLED, "interrupted");
-        if (!rc) rc = akin_engine_dupes(engine, collection, &query, &page, err);
-        if (rc) break;
-        if (page.pending) {
-            akin_progress p = {.phase = "comparing, left:",
-                               .done = page.pending,
-                               .seconds_left = -1};
-            akin_bar_show(&bar, &p, false);
-            akin_dupe_page_clear(&page);
-            continue;
-        }
-        query.cursor = page.cursor;
-        more = page.cursor != 0;
-        out->pages[out->npages++] = page;
-    }
-    AKIN_DEDUP_EACH_GROUP(out, g)
-    {
-        count_group(out, g);
-    }
-    return rc;
-}
-
-/* ---- printing ------------------------------------------------------------------------ */
-
-const char *akin_dedup_evidence(const akin_dupe_member *m, bool centre,
-                                char out[120])
-{
-    static const char *const turns[] = {"",
-                                        "",
-                                        ", mirrored",
-                                        ", turned by 180",
-                                        ", flipped",
-                                        ", transposed",
-                                        ", turned by 90",
-                                        ", transversed",
-                                        ", turned by 270"};
-    char distance[40] = "", cosine[24] = "";
-    const char *same = centre           ? "the others were compared with it"
-                       : m->same_bytes  ? "same bytes"
-                       : m->same_pixels ? "same pixels"
-                                        : NULL;
-    if (same) {
-        snprintf(out, 120, "%s", same);
-        return out;
-    }
-    if (m->distance != UINT32_MAX)
-        snprintf(distance, sizeof distance, ", %u of 255 bits differ",
-                 m->distance);
-    if (!isnan(m->cosine))
-        snprintf(cosine, sizeof cosine, ", cosine %.2f", m->cosine);
-    snprintf(out, 120, "%s%s%s%s", akin_level_text(m->level), distance,
-             m->turn <= 8 ? turns[m->turn] : "", cosine);
-    return out;
-}
-
-static void print_group(const akin_cli *cli, const akin_dupe_group *g)
-{
-    const char *bold = cli->color ? "\033[1m" : "";
-    const char *plain = cli->color ? "\033[0m" : "";
-    char size[32], evidence[120];
-    printf("%s, kept because: %s\n", akin_level_text(g->level), g->why);
-    for (size_t i = 0; i < g->n; i++) {
-        const akin_dupe_member *m = &g->members[i];
-        bool keep = i == g->keep;
-        printf("  %s%s %s%s  %u x %u, %s; %s\n", keep ? bold : "",
-               keep ? "keep" : "drop", m->item.path ? m->item.path : m->item.id,
-               keep ? plain : "", m->item.width, m->item.height,
-               akin_byte_size(m->item.picture_bytes, size),
-               akin_dedup_evidence(m, m->beside == i, evidence));
-    }
-    printf("\n");
-}
-
-static json_t *number_or_null(float value)
-{
-    return isnan(value) ? json_null() : json_real((double)value);
-}
-
-static json_t *path_json(const akin_item_info *item)
-{
-    json_t *text = json_string(item->path ? item->path : item->id);
-    return text ? text : json_null(); /* not UTF-8 */
-}
-
-static json_t *member_json(const akin_dupe_group *g, size_t i)
-{
-    const akin_dupe_member *m = &g->members[i];
-    bool centre = m->beside == i;
-    return json_pack(
-        "{s:o, s:b, s:s?, s:I, s:I, s:I, s:s?, s:o, s:s?, s:o, s:o, s:o, s:i}",
-        "path", path_json(&m->item), "keep", i == g->keep, "format",
-        m->item.format, "width", (json_int_t)m->item.width, "height",
-        (json_int_t)m->item.height, "bytes", (json_int_t)m->item.picture_bytes,
-        "level", centre ? NULL : akin_level_text(m->level), "beside",
-        centre ? json_null() : path_json(&g->members[m->beside].item), "same",
-        m->same_bytes    ? "bytes"
-        : m->same_pixels ? "pixels"
-                         : NULL,
-        "distance",
-        m->distance == UINT32_MAX ? json_null() : json_integer(m->distance),
-        "similarity", number_or_null(m->similarity), "cosine",
-        number_or_null(m->cosine), "turn", (int)m->turn);
-}
-
-static void print_json(const akin_dedup *found, const akin_dedup_work *work,
-                       bool applied)
-{
-    json_t *groups = json_array(), *failed = json_array();
-    AKIN_DEDUP_EACH_GROUP(found, g)
-    {
-        json_t *files = json_array();
-        for (size_t i = 0; i < g->n; i++)
-            json_array_append_new(files, member_json(g, i));
-        json_array_append_new(groups, json_pack("{s:s, s:s, s:o}", "level",
-                                                akin_level_text(g->level),
-                                                "why", g->why, "files", files));
-    }
-    for (size_t i = 0; i < found->report.nfailures; i++)
-        json_array_append_new(
-            failed,
-            json_pack("{s:s*, s:s*}", "path", found->report.failures[i].what,
-                      "message", found->report.failures[i].message));
-    json_t *root =
-        json_pack("{s:o, s:I, s:I, s:I, s:o}", "groups", groups, "pictures",
-                  (json_int_t)found->report.progress.done, "files",
-                  (json_int_t)found->files, "bytes", (json_int_t)found->bytes,
-                  "unreadable", failed);
-    if (applied) {
-        json_object_set_new(root, "done", json_integer((json_int_t)work->done));
-        json_object_set_new(root, "refused",
-                            json_integer((json_int_t)work->refused));
-    }
-    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    printf("\n");
-    json_decref(root);
-}
-
-static void print_summary(const akin_cli *cli, const akin_dedup *found,
-                          const akin_dedup_work *work, bool applied)
-{
-    static const char *const verbs[] = {"moved to the trash", "linked",
-                                        "deleted"};
-    char a[32], b[32], c[32], d[32];
-    if (cli->quiet) return;
-    printf("%s pictures, %s groups of duplicates; %s files, %s could go\n",
-           akin_thousands(found->report.progress.done, a),
-           akin_thousands(found->groups, b), akin_thousands(found->files, c),
-           akin_byte_size(found->bytes, d));
-    if (applied)
-        printf("%s files %s, %s; %s left alone; 'akin dedup --undo' takes it "
-               "back%s\n",
-               akin_thousands(work->done, a), verbs[work->action],
-               akin_byte_size(work->bytes, b), akin_thousands(work->refused, c),
-               work->action == AKIN_DEDUP_DELETE
-                   ? " where a file with equal bytes is left"
-                   : "");
-    else if (found->files)
-        printf("nothing was changed; --apply does it, --html FILE shows the "
-               "pictures\n");
 }
 
 /* ---- the command ----------------------------------------------------------------------- */
 
-static int act(akin_cli *cli, akin_dedup *found, akin_dedup_work *work)
+static bool on_terminal(void)
 {
-    const char *page = akin_cli_value(cli, "html", NULL);
-    bool apply = akin_cli_has(cli, "apply");
-    int code = found->groups ? AKIN_EXIT_OK : AKIN_EXIT_NOTHING;
-    int page_code = page ? akin_dedup_html(cli, found, page) : AKIN_EXIT_OK;
-    if (page_code) return page_code;
-    if (!cli->json && !cli->quiet) AKIN_DEDUP_EACH_GROUP(found, g)
-        {
-            print_group(cli, g);
-        }
+    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+}
+
+static void print_all(const akin_dedup *d)
+{
+    for (size_t c = 0; c < d->n; c++)
+        akin_dedup_print(d->cli, d->choices[c].group, false);
     fflush(stdout);
-    if (apply && found->groups) code = akin_dedup_apply(cli, found, work);
+}
+
+static int act(akin_dedup *d)
+{
+    const akin_cli *cli = d->cli;
+    const char *page = akin_cli_value(cli, "html", NULL);
+    bool apply = akin_cli_has(cli, "apply"),
+         review = akin_cli_has(cli, "review");
+    int code = d->n ? AKIN_EXIT_OK : AKIN_EXIT_NOTHING;
+    int page_code = page ? akin_dedup_html(d, NULL, page) : AKIN_EXIT_OK;
+    if (page_code) return page_code;
+    if (review && !on_terminal()) {
+        akin_cli_fail(0, "--review asks on a terminal; there is none, so the "
+                         "groups are only listed");
+        review = false;
+    }
+    if (review && d->n)
+        code = akin_dedup_review(d, &apply);
+    else if (!cli->json && !cli->quiet)
+        print_all(d);
+    if (code == AKIN_EXIT_INTERRUPTED) return code;
+    if (apply && d->n) code = akin_dedup_apply(d);
     if (cli->json)
-        print_json(found, work, apply);
+        akin_dedup_json(d, apply);
     else
-        print_summary(cli, found, work, apply);
+        akin_dedup_summary(d, apply);
     return code;
 }
 
 static int find_and_act(akin_cli *cli, const char *data, akin_dedup_work *work)
 {
-    akin_engine_options options = {.data_dir = data, .config = cli->config};
-    akin_engine *engine = NULL;
-    akin_dedup found = {0};
+    akin_dedup d = {.cli = cli, .work = work};
     akin_error err;
-    char collection[32];
-    akin_status rc = akin_cli_default_model(cli->config, &err);
-    int code = AKIN_EXIT_OK;
-
-    if (!rc) rc = akin_engine_open(&options, &engine, &err);
-    if (rc) return akin_cli_status(&err);
-    akin_cli_catch_interrupt();
-    rc = collection_of(cli, collection, &err);
-    if (!rc) rc = read_files(cli, engine, collection, &found, &err);
-    if (!rc) rc = read_pages(cli, engine, collection, &found, &err);
-    akin_engine_close(engine);
+    int code;
+    akin_status rc = of_collection(cli) ? open_collection(&d, &err)
+                                        : open_folders(&d, data, &err);
+    if (!rc) rc = akin_dedup_find(&d, &err);
     if (rc == AKIN_CANCELLED)
         code = akin_cli_fail(AKIN_EXIT_INTERRUPTED,
                              "stopped; the same command goes on from here");
     else
-        code = rc ? akin_cli_status(&err) : act(cli, &found, work);
-    for (size_t i = 0; i < found.npages; i++)
-        akin_dupe_page_clear(&found.pages[i]);
-    akin_free(found.pages);
-    akin_report_clear(&found.report);
+        code = rc ? akin_cli_status(&err) : act(&d);
+    akin_dedup_clear(&d);
+    akin_engine_close(d.engine);
+    akin_link_close(d.link);
     return code;
 }
 

@@ -80,7 +80,7 @@ static const char *media_type(akin_span picture)
     return "image/jpeg";
 }
 
-static void inline_picture(akin_buf *page, akin_span picture)
+void akin_html_picture(akin_buf *page, akin_span picture)
 {
     akin_buf_printf(page, "<img alt=\"\" src=\"data:%s;base64,",
                     media_type(picture));
@@ -112,7 +112,7 @@ static void item_picture(akin_buf *page, const akin_cli *cli, const char *id,
     if (*path) {
         akin_html_link(page, path);
     } else if (reply && reply->type == REDIS_REPLY_STRING) {
-        inline_picture(page, (akin_span){reply->str, (size_t)reply->len});
+        akin_html_picture(page, (akin_span){reply->str, (size_t)reply->len});
     } else {
         akin_buf_text(page, "<span>");
         akin_html_text(page, id);
@@ -175,7 +175,7 @@ void akin_html_section(akin_buf *page, const akin_cli *cli, const char *heading,
     size_t n =
         matches && matches->type == REDIS_REPLY_ARRAY ? matches->elements : 0;
     akin_buf_text(page, "<section><h2>");
-    if (picture.data && picture.size) inline_picture(page, picture);
+    if (picture.data && picture.size) akin_html_picture(page, picture);
     akin_buf_text(page, "<span>");
     akin_html_text(page, heading);
     akin_buf_printf(page,

@@ -42,6 +42,8 @@ void akin_html_end(akin_buf *page);
 /* Text, escaped; a picture that is read from its path when the page is shown. */
 void akin_html_text(akin_buf *page, const char *text);
 void akin_html_link(akin_buf *page, const char *path);
+/* A picture in the page itself. */
+void akin_html_picture(akin_buf *page, akin_span bytes);
 /* Writes it; gives an exit code and frees the page's memory. */
 int akin_html_save(akin_buf *page, const char *path);
 

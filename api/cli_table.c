@@ -107,6 +107,9 @@ static const akin_cli_option dedup_options[] = {
     {"prefer", 0, "PATH",
      "the rule path:PATH, before those of --keep (repeatable)"},
     {"html", 0, "FILE", "write a page with the pictures side by side"},
+    {"review", 0, NULL,
+     "go through the groups on the terminal: keep another, no duplicates, "
+     "skip; then apply"},
     {"apply", 0, NULL, "do it; without, only say what would be done"},
     {"trash", 0, "DIR",
      "apply: move what goes there; default: a folder in "
@@ -209,15 +212,19 @@ const akin_cli_command akin_cli_commands[] = {
      akin_cli_get, get_options},
     {"rm", "ID ...", "remove items", NULL, AKIN_CLI_WRITE, 1, -1, NULL,
      akin_cli_rm, rm_options},
-    {"dedup", "[PATH ...]", "find duplicate pictures in folders",
-     "Reads the pictures (what it has read before it knows, from a directory "
-     "of its own in the user's cache, or --data), prints groups of duplicates "
+    {"dedup", "[PATH ... | -c COLLECTION]", "find duplicate pictures",
+     "Reads the pictures in folders (what it has read before it knows, from a "
+     "directory of its own in the user's cache, or --data), or takes those of "
+     "a "
+     "collection (-c), prints groups of duplicates "
      "and which picture of each to keep, and why. Nothing is touched without "
      "--apply, which moves "
      "the others to a trash folder, or with --hardlink or --delete does that "
      "instead; a file that has changed meanwhile is left alone, and the one "
      "that stays is looked at again before each step. --undo takes the last "
-     "--apply back, also one that was killed.",
+     "--apply back, also one that was killed. Of a collection, captions, tags "
+     "and attributes of what goes are merged into the item that stays, and "
+     "--undo parts them again.",
      AKIN_CLI_NONE, 0, -1, akin_cli_dedup_check, akin_cli_dedup, dedup_options},
     {"collections", "[list | create NAME | drop NAME]",
      "list, make and remove collections",

@@ -247,7 +247,7 @@ static int better(const akin__keep *keep, const akin_item_info *a,
 
 static void size_text(uint64_t n, char out[32])
 {
-    static const char *const units[] = {"kB", "MB", "GB", "TB"};
+    static const char *const units[] = {"KB", "MB", "GB", "TB"};
     double value = (double)n / 1000;
     size_t unit = 0;
     for (; value >= 999.95 && unit < 3; unit++)
@@ -258,14 +258,18 @@ static void size_text(uint64_t n, char out[32])
         snprintf(out, 32, "%.1f %s", value, units[unit]);
 }
 
-/* The day of a; its second where b is of the same day. */
-static void day_text(int64_t ms, bool seconds, char out[32])
+typedef enum { DAYS, SECONDS, MILLISECONDS } precision;
+
+static void time_text(int64_t ms, precision to, char out[32])
 {
     time_t t = (time_t)(ms / 1000);
     struct tm tm;
+    size_t n = 0;
     *out = 0;
     if (localtime_r(&t, &tm))
-        strftime(out, 32, seconds ? "%Y-%m-%d %H:%M:%S" : "%Y-%m-%d", &tm);
+        n = strftime(out, 32, to ? "%Y-%m-%d %H:%M:%S" : "%Y-%m-%d", &tm);
+    if (to == MILLISECONDS)
+        snprintf(out + n, 32 - n, ".%03d", (int)(ms % 1000));
 }
 
 static void explain_size(const char *word, const akin_item_info *a,
@@ -285,12 +289,11 @@ static void explain_age(const char *word, const akin_item_info *a,
                         const akin_item_info *b, char *out, size_t size)
 {
     char x[32], y[32];
-    day_text(a->modified_ms, false, x);
-    day_text(b->modified_ms, false, y);
-    if (!strcmp(x, y)) {
-        day_text(a->modified_ms, true, x);
-        day_text(b->modified_ms, true, y);
-    }
+    precision to = DAYS;
+    do { /* as far as they differ */
+        time_text(a->modified_ms, to, x);
+        time_text(b->modified_ms, to, y);
+    } while (!strcmp(x, y) && to++ < MILLISECONDS);
     snprintf(out, size, "%s, %s against %s", word, x, y);
 }
 

@@ -46,9 +46,13 @@ void akin__files_clear(akin__files *files)
 
 static bool picture_extension(const char *name)
 {
+    /* of cameras' raw files, those that are TIFF have a preview that is read;
+     * the others are listed as what cannot be read, not passed over */
     static const char *const known[] = {
         "jpg",  "jpeg", "jpe", "png",  "webp", "gif", "tif", "tiff", "heic",
-        "heif", "avif", "svg", "svgz", "bmp",  "ppm", "pgm", "pbm",  "pnm"};
+        "heif", "avif", "svg", "svgz", "bmp",  "ppm", "pgm", "pbm",  "pnm",
+        "dng",  "nef",  "nrw", "cr2",  "cr3",  "crw", "arw", "srf",  "sr2",
+        "orf",  "rw2",  "raf", "pef",  "srw",  "x3f"};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot && i < sizeof known / sizeof *known; i++)
         if (!strcasecmp(dot + 1, known[i])) return true;

@@ -1,80 +1,8 @@
 /* akin dedup: what it prints, does, refuses, and takes back; also when it was
  * killed in the middle. */
-#include "akin_base.h"
-#include "pictures.h"
+#include "dedup_files.h"
 
-#include <dirent.h>
 #include <time.h>
-
-#define PHOTOS AKIN_TESTS "/data/pictures/photos/"
-
-static served place;
-static char folder[96];
-
-static int setup(void **state)
-{
-    (void)state;
-    served_paths(&place);
-    make_folder(folder, sizeof folder, &place, "pictures");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    served_clear(&place);
-    return 0;
-}
-
-static void copy_to(const char *photo, const char *name)
-{
-    char from[512], to[256];
-    uint8_t *data;
-    size_t size;
-    akin_error err;
-    snprintf(from, sizeof from, PHOTOS "%s", photo);
-    snprintf(to, sizeof to, "%s/%s", folder, name);
-    assert_int_equal(akin_file_read(from, 1 << 24, &data, &size, &err), 0);
-    assert_int_equal(akin_file_replace(to, (akin_span){data, size}, &err), 0);
-    akin_free(data);
-}
-
-static int count_files(const char *dir)
-{
-    int n = 0;
-    DIR *d = opendir(dir);
-    for (struct dirent *e; d && (e = readdir(d));)
-        n += e->d_name[0] != '.';
-    if (d) closedir(d);
-    return n;
-}
-
-static bool is_there(const char *name)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return !access(path, F_OK);
-}
-
-static void run(const char *args, int code, const char *out, const char *err)
-{
-    char *got, *said, all[512];
-    snprintf(all, sizeof all, "dedup --data \"$DIR/data\" %s", args);
-    int status = akin(&place, all, &got, &said);
-    if (status != code || (out && !strstr(got, out)) ||
-        (err && !strstr(said, err)))
-        fail_msg("%s: exit %d, expected %d\n%s%s", args, status, code, got,
-                 said);
-    free(got);
-    free(said);
-}
-
-static void three_pictures(void)
-{
-    copy_to("hat-1.jpg", "a.jpg");
-    copy_to("hat-1.jpg", "b.jpg");
-    copy_to("shoes-1.jpg", "c.jpg");
-}
 
 static void test_usage(void **state)
 {
@@ -84,6 +12,8 @@ static void test_usage(void **state)
     run("--delete $DIR/pictures", 2, NULL, "go with --apply");
     run("--apply --delete --hardlink $DIR/pictures", 2, NULL, "one of");
     run("--apply --level similar $DIR/pictures", 2, NULL, "not duplicates");
+    run("--review --apply $DIR/pictures", 2, NULL, "asks by itself");
+    run("-c shop $DIR/pictures", 2, NULL, "or -c COLLECTION");
     run("--keep best $DIR/pictures", 2, NULL, "is called 'best'");
     run("--keep path $DIR/pictures", 2, NULL, "wants a value");
     run("$DIR/nothing", 3, NULL, "cannot read");
@@ -185,6 +115,200 @@ static void test_delete(void **state)
     assert_int_equal(count_files(folder), 3);
 }
 
+/* A picture of every format that is read, and what is not: listed, not fatal. */
+static void test_formats(void **state)
+{
+    (void)state;
+    char path[160];
+    copy_to("shoes-1.jpg", "a.jpg");
+    copy_to("../formats/shoes.avif", "b.avif");
+    copy_to("../formats/shoes.heic", "c.heic");
+    copy_to("../formats/shoes.tif", "d.tif");
+    copy_to("../formats/shoes.webp", "e.webp");
+    copy_to("../formats/shoes.tif", "f.DNG"); /* a raw file with a preview */
+    static const char *const bad[] = {"g.cr3", "h.heic", "i.tif", "j.x3f"};
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, bad[i]);
+        assert_int_equal(akin_file_replace(path, akin_span_of("II*?"), NULL),
+                         0);
+    }
+    run("$DIR/pictures", 0, "6 pictures, 1 groups of duplicates; 5 files",
+        "g.cr3: ");
+    run("$DIR/pictures", 0, "4 files could not be read", "j.x3f: ");
+    run("$DIR/pictures", 0, "kept because: the camera's raw file", "h.heic: ");
+    run("$DIR/pictures", 0, "keep", "i.tif: ");
+    run("--keep avoid:$DIR/pictures/f $DIR/pictures --html $DIR/page.html", 0,
+        "kept because: larger", NULL);
+    snprintf(path, sizeof path, "%s/page.html", place.dir);
+    char *page = slurp(path);
+    assert_non_null(strstr(page, "src=\"data:image/")); /* HEIC, TIFF */
+    assert_null(strstr(page, "c.heic\">"));
+    assert_non_null(strstr(page, "b.avif\">"));
+    free(page);
+    run("--json $DIR/pictures", 0, "\"unreadable\": [\n    {", NULL);
+}
+
+/* Names with line ends, escapes, quotes and letters of all kinds. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a\nb.jpg", "\033[31m'\"<&.jpg",
+                                        "\xc3\xa4\xe4\xb8\xad %41.jpg"};
+    for (int i = 0; i < 3; i++)
+        copy_to("hat-1.jpg", names[i]);
+    run("$DIR/pictures", 0, "a\\nb.jpg", NULL);
+    run("$DIR/pictures --html $DIR/page.html", 0, "\\x1b[31m", NULL);
+    run("--json $DIR/pictures", 0, "a\\nb.jpg\"", NULL);
+    char path[160];
+    snprintf(path, sizeof path, "%s/page.html", place.dir);
+    char *page = slurp(path);
+    assert_non_null(strstr(page, "/a%0Ab.jpg"));
+    assert_non_null(strstr(page, "&#39;&quot;&lt;&amp;.jpg"));
+    assert_non_null(strstr(page, "/%C3%A4%E4%B8%AD%20%2541.jpg"));
+    free(page);
+    run("--apply --prefer $DIR/pictures/a $DIR/pictures", 0, "2 files moved",
+        NULL);
+    assert_int_equal(count_files(folder), 1);
+    run("--undo", 0, "2 files are back, 0 failed", NULL);
+    for (int i = 0; i < 3; i++)
+        assert_true(is_there(names[i]));
+}
+
+/* Links that have become one file's names, or lead elsewhere, are left alone. */
+static void test_other_links(void **state)
+{
+    (void)state;
+    char a[160], b[160];
+    copy_to("hat-1.jpg", "a.jpg");
+    snprintf(a, sizeof a, "%s/a.jpg", folder);
+    snprintf(b, sizeof b, "%s/b.jpg", folder);
+    assert_int_equal(symlink(a, b), 0);
+    run("--apply $DIR/pictures", 1, "0 files moved", NULL);
+    assert_true(is_there("a.jpg") && is_there("b.jpg"));
+    assert_int_equal(unlink(b), 0);
+    assert_int_equal(link(a, b), 0);
+    run("--apply --delete $DIR/pictures", 1, "0 files deleted",
+        "are one file already");
+    assert_true(is_there("a.jpg") && is_there("b.jpg"));
+}
+
+/* What is linked and then written to has no old bytes left to come back. */
+static void test_linked_and_changed(void **state)
+{
+    (void)state;
+    char path[160];
+    three_pictures();
+    run("--apply --hardlink $DIR/pictures", 0, "1 files linked", NULL);
+    snprintf(path, sizeof path, "%s/a.jpg", folder);
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    fputc('x', f);
+    assert_int_equal(fclose(f), 0);
+    run("--undo", 1, "0 files are back, 1 failed", "was changed since");
+    run("--undo", 1, NULL, "nothing to undo");
+}
+
+/* The trash on another file system. */
+static void test_other_device(void **state)
+{
+    (void)state;
+    char other[] = "/dev/shm/akin-test-XXXXXX", args[160];
+    struct stat here, there;
+    if (!mkdtemp(other)) skip();
+    if (stat(place.dir, &here) || stat(other, &there) ||
+        here.st_dev == there.st_dev) {
+        rmdir(other);
+        skip();
+    }
+    three_pictures();
+    snprintf(args, sizeof args, "--apply --trash %s/bin $DIR/pictures", other);
+    run(args, 0, "1 files moved", NULL);
+    assert_int_equal(count_files(folder), 2);
+    snprintf(args, sizeof args, "%s/bin", other);
+    assert_int_equal(count_files(args), 1);
+    run("--apply --hardlink $DIR/pictures", 1, "0 groups", NULL);
+    run("--undo", 0, "1 files are back", NULL);
+    assert_int_equal(count_files(folder), 3);
+    assert_int_equal(count_files(args), 0);
+    nftw(other, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A folder that may not be written to: said, and nothing is lost. */
+static void test_read_only(void **state)
+{
+    (void)state;
+    if (!geteuid()) skip(); /* who may write everywhere */
+    three_pictures();
+    assert_int_equal(chmod(folder, 0500), 0);
+    run("--apply $DIR/pictures", 1, "0 files moved", "cannot move");
+    run("--apply --hardlink $DIR/pictures", 1, "0 files linked", "cannot link");
+    run("--apply --delete $DIR/pictures", 1, "0 files deleted",
+        "cannot remove");
+    assert_int_equal(count_files(folder), 3);
+    run("--undo", 0, "0 files are back, 0 failed", NULL);
+    assert_int_equal(chmod(folder, 0700), 0);
+}
+
+/* Of a collection: what was said about the copy goes into the item that stays,
+ * and comes back to the copy. */
+static void apply_collection(const char *action, const char *said)
+{
+    char args[128];
+    snprintf(args, sizeof args, "-c shop --apply %s --prefer $DIR/pictures/a",
+             action);
+    run(args, 0, said, NULL);
+    assert_false(is_there("b.jpg"));
+    also("get -c shop A --json", "\"caption\": \"a hat\"");
+    also("get -c shop A --json", "\"price\": 12");
+    also("get -c shop A", "\"merged\":[{\"id\":\"B\",\"attributes\":{\"stars\":"
+                          "3},\"caption\":\"red hat\"}]");
+    run("-c shop", 1, "2 pictures, 0 groups", NULL);
+    run("--undo", 0, "1 files are back, 0 failed", NULL);
+    assert_true(is_there("b.jpg"));
+    also("get -c shop A", "attributes   {\"stars\":4}");
+    also("get -c shop B", "attributes   {\"price\":12,\"stars\":3}");
+    also("get -c shop B", "caption      red hat");
+    also("check -c shop", "no problems");
+    run("-c shop --json", 0, "\"same\": \"bytes\"", NULL);
+}
+
+static void test_collection(void **state)
+{
+    (void)state;
+    char path[160];
+    three_pictures();
+    snprintf(path, sizeof path, "%s/shop.csv", folder);
+    assert_int_equal(
+        akin_file_replace(path,
+                          akin_span_of("id,image,caption,price,stars\n"
+                                       "A,a.jpg,a hat,,4\n"
+                                       "B,b.jpg,red hat,12,3\n"
+                                       "C,c.jpg,shoes,,\n"),
+                          NULL),
+        0);
+    also("add -c shop -q $DIR/pictures/shop.csv", NULL);
+    apply_collection("", "1 files moved");
+    apply_collection("--delete", "1 files deleted");
+
+    /* What somebody says later is worth more than the undo. */
+    run("-c shop --apply --prefer $DIR/pictures/a", 0, "1 files moved", NULL);
+    serve_again(&place, NULL); /* from here on a server has the directory */
+    int fd = dial(&place);
+    expect_reply(fd, "VSETATTR shop A '{\"stars\":5}'", ":1\n");
+    close(fd);
+    run("--undo", 0, "1 files are back", "was changed since");
+    also("get -c shop A", "attributes   {\"stars\":5}");
+    fd = dial(&place);
+    expect_reply(fd, "VSETATTR shop A '{\"stars\":4}'", ":1\n");
+    expect_reply(fd, "AKIN.MERGE shop DRYRUN A B",
+                 "*6\n$7\nchanged\n:1\n$6\nbefore\n*4\n$7\ncaption\n$5\na "
+                 "hat\n$10\nattributes\n$11\n{\"stars\":4}\n$5\nafter\n*4\n"
+                 "$7\ncaption\n$5\na hat\n$10\nattributes\n~\n~\n");
+    close(fd);
+    apply_collection("", "1 files moved");
+    assert_int_equal(serve_end(&place, SIGTERM), 0);
+}
+
 static void pause_ms(long ms)
 {
     const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
@@ -239,9 +363,13 @@ static void test_kill(void **state)
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(test_usage), TEST(test_dry_run),
-                                       TEST(test_trash), TEST(test_changed),
-                                       TEST(test_links), TEST(test_delete),
-                                       TEST(test_kill)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_usage),        TEST(test_dry_run),
+        TEST(test_trash),        TEST(test_changed),
+        TEST(test_links),        TEST(test_delete),
+        TEST(test_formats),      TEST(test_names),
+        TEST(test_other_links),  TEST(test_linked_and_changed),
+        TEST(test_other_device), TEST(test_read_only),
+        TEST(test_collection),   TEST(test_kill)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -460,7 +460,7 @@ static void test_keep(void **state)
     keeps(&g, "PREFER", 2, "its path begins with /good/");
     keeps(&g, "newest", 0, "newer, 1970-01-10 against 1970-01-06");
     keeps(&g, "oldest", 2, "older, 1970-01-02 against 1970-01-06");
-    keeps(&g, "size", 2, "larger file, 91.2 kB against 500 bytes");
+    keeps(&g, "size", 2, "larger file, 91.2 KB against 500 bytes");
     keeps(&g, "small,name", 1, "its path sorts first");
     keeps(&g, "small,newest", 0, "newer, 1970-01-10 against 1970-01-06");
     keeps(&g, "format", 2, "png loses nothing, jpeg does");
@@ -477,6 +477,9 @@ static void test_keep(void **state)
     keeps(&g, "", 2, "the camera's raw file");
     keeps(&g, "avoid:*.CR2,newest", 0,
           "newer, 1970-01-06 12:00:07 against 1970-01-06 12:00:00");
+    m[0].item.modified_ms = m[1].item.modified_ms + 7;
+    keeps(&g, "avoid:*.CR2,newest", 0,
+          "newer, 1970-01-06 12:00:00.007 against 1970-01-06 12:00:00.000");
     m[2].item.path = (char *)"/x/c.png";
     m[2].item.picture_bytes = 499;
     keeps(&g, "path:/x/,small", 2, "smaller file, 499 bytes against 500 bytes");
