@@ -134,7 +134,7 @@ const char *akin_cli_nearest(const char *name)
     static const char *const other[][2] = {
         {"server", "serve"},     {"find", "search"},        {"query", "search"},
         {"delete", "rm"},        {"remove", "rm"},          {"del", "rm"},
-        {"import", "add"},       {"ingest", "add"},         {"index", "add"},
+        {"import", "add"},       {"ingest", "add"},         {"tune", "index"},
         {"list", "collections"}, {"ls", "collections"},     {"show", "get"},
         {"stats", "info"},       {"verify", "check"},       {"fsck", "check"},
         {"like", "similar"},     {"create", "collections"},

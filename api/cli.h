@@ -232,6 +232,7 @@ int akin_cli_embed(akin_cli *cli);
 int akin_cli_collections(akin_cli *cli); /* cli_manage.c */
 int akin_cli_info(akin_cli *cli);
 int akin_cli_reindex(akin_cli *cli);
+int akin_cli_index(akin_cli *cli); /* cli_index.c */
 int akin_cli_check(akin_cli *cli);
 int akin_cli_jobs(akin_cli *cli);
 int akin_cli_bench_check(akin_cli *cli);

@@ -234,7 +234,8 @@ static void print_info(const akin_cli *cli, const redisReply *info)
 
 int akin_cli_info(akin_cli *cli)
 {
-    const json_shape shape = {"model_ready,building", "recall"};
+    const json_shape shape = {"model_ready,building",
+                              "recall,memory_per_vector,disk_per_vector"};
     const char *name = cli->argc ? cli->argv[0] : cli->collection;
     if (akin_cli_has(cli, "server")) {
         redisReply *text = akin_link_ask(cli->link, "INFO", "all");

@@ -158,6 +158,15 @@ static const akin_cli_option reindex_options[] = {
     END,
 };
 
+static const akin_cli_option index_options[] = {
+    {"index", 0, "INDEX",
+     "rebuild: so many lists and code bytes, as IVF4096,PQ64; default: by "
+     "size"},
+    {"space", 0, "SPACE", "recall: only image, or only caption"},
+    {"sample", 0, "N", "recall: queries to measure with; default: 256"},
+    END,
+};
+
 static const akin_cli_option check_options[] = {
     {"repair", 0, NULL, "rebuild what is derived and damaged"},
     END,
@@ -235,6 +244,15 @@ const akin_cli_command akin_cli_commands[] = {
      NULL, akin_cli_info, info_options},
     {"embed", "[WORDS ...]", "print the embedding of words or of a picture",
      NULL, AKIN_CLI_READ, 0, -1, NULL, akin_cli_embed, embed_options},
+    {"index", "[tune | recall | rebuild] [COLLECTION]",
+     "what index suits a collection, what it delivers, build it anew",
+     "tune prints what index is chosen for each space and why, what recall "
+     "needs which settings, memory and time. recall measures against exact "
+     "search: recall@10 with its 95% interval and queries a second at each "
+     "setting, for the vectors' own kind and for words; the planner goes by "
+     "it from then on. rebuild trains and builds anew while searches go on; "
+     "Ctrl-C cancels and leaves the old index.",
+     AKIN_CLI_WRITE, 0, 2, NULL, akin_cli_index, index_options},
     {"reindex", "[COLLECTION]", "build the indexes anew",
      "With --embed, computes all embeddings again with another model; queries "
      "see the old ones until that is done.",

@@ -72,7 +72,8 @@ static const akin_command table[] = {
      "(TEXT words | IMAGE bytes) [COLLECTION name] [FP32]"},
     {"AKIN.CREATE", -2, WRITE | KEY, akin_cmd_create, "akin",
      "make a collection",
-     "collection [MODEL directory] [DIM n] [SCHEMA field text|number|bool "
+     "collection [MODEL directory] [DIM n] [RECALL r] [SCHEMA field "
+     "text|number|bool "
      "...]"},
     {"AKIN.DROP", 2, WRITE | KEY, akin_cmd_drop, "akin",
      "remove a collection and all that is in it", "collection"},
@@ -85,6 +86,15 @@ static const akin_command table[] = {
      "metadata|filename|none] path [path ...]"},
     {"AKIN.JOB", -2, READ | SLOW, akin_cmd_job, "akin", "long work",
      "id | LIST | WAIT id [timeout-ms] | CANCEL id | RESUME id | FAILURES id"},
+    {"AKIN.RECALL", -2, READ | KEY | SLOW, akin_cmd_recall, "akin",
+     "measure recall@10 of the indexes against exact search, and keep it for "
+     "the planner: the curve, its 95% intervals, queries a second",
+     "collection [SPACE image|caption] [TEXT] [SAMPLE n]"},
+    {"AKIN.TUNE", 2, READ | KEY, akin_cmd_tune, "akin",
+     "what index suits a collection, why, and what it takes", "collection"},
+    {"AKIN.REBUILD", -2, WRITE | KEY, akin_cmd_rebuild, "akin",
+     "train and build the indexes anew while searches go on; gives a job",
+     "collection [INDEX IVFn[,PQm]]"},
     {"AKIN.REINDEX", -2, WRITE | KEY, akin_cmd_reindex, "akin",
      "build the indexes anew, or embed with another model; gives a job",
      "collection [MODEL directory]"},

@@ -174,8 +174,10 @@ akin_handler akin_cmd_vsim, akin_cmd_search; /* commands_search.c */
 akin_handler akin_cmd_create, akin_cmd_drop, akin_cmd_list, akin_cmd_describe,
     akin_cmd_get, akin_cmd_thumb, akin_cmd_count, akin_cmd_embed,
     akin_cmd_config, akin_cmd_help; /* commands_akin.c */
-akin_handler akin_cmd_ingest, akin_cmd_job, akin_cmd_check, akin_cmd_reindex,
+akin_handler akin_cmd_ingest, akin_cmd_job, akin_cmd_check,
     akin_cmd_save; /* commands_job.c */
+akin_handler akin_cmd_recall, akin_cmd_tune, akin_cmd_rebuild,
+    akin_cmd_reindex; /* commands_index.c */
 akin_handler akin_cmd_dupes, akin_cmd_dismiss,
     akin_cmd_merge;            /* commands_dupes.c */
 akin_handler akin_cmd_slowlog; /* commands_slowlog.c */

@@ -64,6 +64,7 @@ static akin_status create_parse(akin_call *c, creation *create, akin_error *err)
 {
     akin_args args = akin_args_of(c, 2);
     int64_t dim;
+    double recall = 0;
     akin_status rc = akin_collection_name(c->argv[1], create->name, err);
     create->options.fields = create->fields;
     while (!rc && args.at < args.n) {
@@ -74,6 +75,9 @@ static akin_status create_parse(akin_call *c, creation *create, akin_error *err)
         } else if (akin_args_word(&args, "DIM")) {
             rc = akin_args_int(&args, "DIM", 1, 32768, &dim, err);
             if (!rc) create->options.dim = (uint32_t)dim;
+        } else if (akin_args_word(&args, "RECALL")) {
+            rc = akin_args_double(&args, "RECALL", 0.01, 1, &recall, err);
+            create->options.recall = (float)recall;
         } else if (akin_args_word(&args, "SCHEMA")) {
             rc = read_schema(&args, create, err);
         } else {
@@ -144,11 +148,16 @@ akin_status akin_cmd_list(akin_call *c, akin_error *err)
     return AKIN_OK;
 }
 
+static double each(uint64_t bytes, uint64_t vectors)
+{
+    return vectors ? (double)bytes / (double)vectors : 0;
+}
+
 static void space_map(akin_reply *r, const char *name,
                       const akin_space_info *space)
 {
     akin_reply_text(r, name);
-    akin_reply_map(r, 8);
+    akin_reply_map(r, 14);
     row_text(r, "index", space->kind);
     row_int(r, "vectors", space->vectors);
     row_int(r, "delta", space->delta);
@@ -158,6 +167,14 @@ static void space_map(akin_reply *r, const char *name,
     akin_reply_text(r, "recall");
     akin_reply_double(r, space->recall);
     row_bool(r, "building", space->building);
+    row_int(r, "mapped_bytes", space->mapped_bytes);
+    akin_reply_text(r, "memory_per_vector");
+    akin_reply_double(r, each(space->memory_bytes, space->vectors));
+    akin_reply_text(r, "disk_per_vector");
+    akin_reply_double(r, each(space->disk_bytes, space->vectors));
+    row_int(r, "nprobe", space->nprobe);
+    row_int(r, "candidates", space->candidates);
+    row_text(r, "why", space->why);
 }
 
 akin_status akin_cmd_describe(akin_call *c, akin_error *err)

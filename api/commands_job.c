@@ -85,26 +85,6 @@ akin_status akin_cmd_ingest(akin_call *c, akin_error *err)
     return rc;
 }
 
-akin_status akin_cmd_reindex(akin_call *c, akin_error *err)
-{
-    char name[AKIN_NAME_BYTES + 1];
-    akin_args args = akin_args_of(c, 2);
-    akin_span model = {0};
-    uint64_t id;
-    akin_status rc = akin_collection_name(c->argv[1], name, err);
-    if (!rc && akin_args_word(&args, "MODEL"))
-        rc = akin_args_next(&args, "a model directory", &model, err);
-    if (!rc && args.at < args.n) rc = akin_bad_option(args.argv[args.at], err);
-    if (rc) return rc;
-    akin_engine_job_request request = {
-        .kind = model.data ? AKIN_ENGINE_JOB_REINDEX : AKIN_ENGINE_JOB_REBUILD,
-        .collection = name,
-        .model_dir = model.data};
-    rc = akin_engine_job_start(c->service->engine, &request, &id, err);
-    if (!rc) akin_reply_int(c->reply, (int64_t)id);
-    return rc;
-}
-
 /* ---- AKIN.JOB --------------------------------------------------------------------- */
 
 static void job_map(akin_reply *r, const akin_engine_job_info *job)

@@ -348,7 +348,10 @@ akin_status akin_cmd_vinfo(akin_call *c, akin_error *err)
     if (missing(&rc)) {
         akin_reply_null_array(r);
     } else if (!rc) {
-        akin_reply_map(r, 9);
+        const akin_space_info *space =
+            info->image.vectors ? &info->image : &info->caption;
+        uint64_t n = space->vectors ? space->vectors : 1;
+        akin_reply_map(r, 11);
         akin_reply_simple(r, "quant-type");
         akin_reply_simple(r, "fp16");
         info_row(r, "hnsw-m", 0); /* there is no graph */
@@ -359,7 +362,9 @@ akin_status akin_cmd_vinfo(akin_call *c, akin_error *err)
         info_row(r, "vset-uid", (uint64_t)info->created_ms);
         info_row(r, "hnsw-max-node-uid", info->sequence);
         akin_reply_simple(r, "index");
-        akin_reply_simple(r, info->image.kind[0] ? info->image.kind : "exact");
+        akin_reply_simple(r, space->kind);
+        info_row(r, "memory-bytes-per-vector", space->memory_bytes / n);
+        info_row(r, "disk-bytes-per-vector", space->disk_bytes / n);
     }
     akin_free(info);
     return rc;

@@ -135,6 +135,7 @@ void bench_wide(const bench *b)
             printf("%-14s %-20s k = %-22u %-6s %7.4f   1 %8.0f\n", b->dataset,
                    "akin", k, set.name, (double)right / ((double)set.n * k),
                    (double)set.n / seconds);
+            fflush(stdout);
             free(truth);
             free(found);
         }

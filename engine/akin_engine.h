@@ -212,14 +212,17 @@ AKIN_API akin_status akin_engine_drop(akin_engine *engine,
                                       const char *collection, akin_error *err);
 
 typedef struct {
-    uint64_t vectors;    /* live */
-    uint64_t delta;      /* of them newer than the generation */
-    uint64_t tombstones; /* dead in the generation */
-    uint64_t drifted;    /* added since training that fit its lists ill; past
+    uint64_t vectors;      /* live */
+    uint64_t delta;        /* of them newer than the generation */
+    uint64_t tombstones;   /* dead in the generation */
+    uint64_t drifted;      /* added since training that fit its lists ill; past
                             a tenth the index is trained again */
-    uint64_t generation; /* its number, 0: none */
-    char kind[32];       /* "exact", "IVF4096,PQ64" ... */
-    uint64_t memory_bytes, disk_bytes;
+    uint64_t generation;   /* its number, 0: none */
+    char kind[32];         /* "exact", "IVF4096,PQ64" ... */
+    uint64_t memory_bytes; /* its own and mapped_bytes */
+    uint64_t mapped_bytes; /* of its file: memory that the system takes back
+                              when it is short */
+    uint64_t disk_bytes;
     double recall; /* measured at the default setting; 0: exact */
     bool building;
     uint32_t nprobe,
@@ -807,8 +810,9 @@ typedef struct {
     bool exact;       /* the space is searched exactly: there is no curve */
     float target;     /* the collection's */
     uint32_t queries; /* measured with so many */
-    uint32_t nprobe, candidates; /* what the target needs */
-    size_t npoints;              /* ascending in cost */
+    uint32_t nprobe,
+        candidates; /* what the target needs; 0: a scan is cheaper */
+    size_t npoints; /* ascending in cost */
     akin_recall_point points[AKIN_RECALL_POINTS];
 } akin_recall;
 
@@ -821,6 +825,36 @@ AKIN_API akin_status akin_engine_recall(
     akin_engine *engine, const char *collection, akin_query_space space,
     bool text, size_t sample, akin_progress_call *progress, void *user,
     akin_recall *out, akin_error *err);
+
+/* What suits a space, what it has, and what its target needs. */
+typedef struct {
+    uint64_t vectors;
+    char chosen[32]; /* "exact", "IVF4000,PQ64": what a build would make now */
+    char why[160];
+    char current[32];      /* what is in use: the same, or "exact" */
+    uint64_t sample;       /* vectors that training reads; 0: exact */
+    uint64_t memory_bytes; /* estimated: while searched, besides the file */
+    uint64_t build_bytes;  /* more while it is built */
+    uint64_t disk_bytes;   /* its file */
+    double seconds;        /* to build, on an idle machine */
+    double took;           /* training and adding the current one; 0: none */
+    /* What the target needs with the current one, k = 10. [1]: asked in words
+     * (image space); nprobe 0: a scan; recall 0: not measured. */
+    struct {
+        uint32_t nprobe, candidates;
+        float recall;
+    } needs[2];
+} akin_space_tuning;
+
+typedef struct {
+    float target; /* recall@10 */
+    akin_space_tuning image, caption;
+} akin_tuning;
+
+/* Measures nothing and changes nothing. */
+AKIN_API akin_status akin_engine_tuning(akin_engine *engine,
+                                        const char *collection,
+                                        akin_tuning *out, akin_error *err);
 
 /* Embeds everything again with another model and swaps when done; until then
  * queries see the old vectors. Pictures are read again from their paths. An
@@ -844,7 +878,8 @@ typedef enum {
     AKIN_ENGINE_JOB_DONE,
     AKIN_ENGINE_JOB_FAILED,
     AKIN_ENGINE_JOB_CANCELLED,
-    AKIN_ENGINE_JOB_INTERRUPTED /* the process ended; akin_engine_job_resume goes on */
+    AKIN_ENGINE_JOB_INTERRUPTED /* the process ended; akin_engine_job_resume goes
+                                   on, with REBUILD the next process does */
 } akin_engine_job_state;
 
 AKIN_API const char *akin_engine_job_kind_text(akin_engine_job_kind kind);
@@ -855,6 +890,9 @@ typedef struct {
     const char *collection;
     const akin_ingest *ingest; /* INGEST */
     const char *model_dir;     /* REINDEX */
+    const char *index;         /* REBUILD: "IVF4096", "IVF4096,PQ64": lists and
+                                  code bytes; NULL: by size. A later training
+                                  chooses by size again */
 } akin_engine_job_request;
 
 typedef struct {

@@ -48,7 +48,7 @@ void akin__collection_release(akin__collection *c)
 }
 
 /* The settings of a collection are a JSON object; today: {"recall": 0.9}. */
-static float read_recall(const char *settings)
+float akin__settings_recall(const char *settings)
 {
     json_t *object = json_loads(settings ? settings : "{}", 0, NULL);
     double recall = json_number_value(json_object_get(object, "recall"));
@@ -70,7 +70,7 @@ static akin_status collection_open(akin_engine *engine,
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->calm, NULL);
     atomic_store(&c->version, from->seq);
-    c->recall = read_recall(from->settings);
+    c->recall = akin__settings_recall(from->settings);
     akin_status rc = akin__view_open(engine, from, false, &c->view, err);
     if (rc) {
         collection_free(c);

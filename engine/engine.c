@@ -92,8 +92,8 @@ static void build_if_wanted(akin_engine *engine, akin__collection *c,
         akin_build_report report = {0};
         akin_error error = {0};
         akin_status rc =
-            akin__space_build(c, view, space, need == AKIN_BUILD_RETRAIN, go_on,
-                              engine, &report, &error);
+            akin__space_build(c, view, space, need == AKIN_BUILD_RETRAIN, NULL,
+                              go_on, engine, &report, &error);
         if (!rc)
             akin_log(AKIN_LOG_INFO, "index of \"%s\": %s", c->name, report.why);
         else if (rc != AKIN_CANCELLED && rc != AKIN_BUSY)
@@ -117,10 +117,13 @@ static void maintain_all(akin_engine *engine)
     akin__collections_release(all, n);
 }
 
-/* Looks every second whether an index wants to be built. */
+/* Looks every second whether an index wants to be built. The first time, builds
+ * that the last process did not finish go on: not sooner, as a process that only
+ * asks something ends before. */
 static void *maintenance_main(void *arg)
 {
     akin_engine *engine = arg;
+    bool first = true;
     pthread_mutex_lock(&engine->wake_lock);
     while (!engine->closing) {
         struct timespec until;
@@ -129,8 +132,10 @@ static void *maintenance_main(void *arg)
         pthread_cond_timedwait(&engine->wake, &engine->wake_lock, &until);
         if (engine->closing) break;
         pthread_mutex_unlock(&engine->wake_lock);
-        if (akin_config_bool(engine->config, "index.auto"))
-            maintain_all(engine);
+        bool automatic = akin_config_bool(engine->config, "index.auto");
+        if (automatic && first) akin__jobs_resume_builds(engine);
+        first &= !automatic;
+        if (automatic) maintain_all(engine);
         pthread_mutex_lock(&engine->wake_lock);
     }
     pthread_mutex_unlock(&engine->wake_lock);
@@ -152,7 +157,8 @@ static akin_status save_space(akin__collection *c, akin_space space,
     if (stats.kind != AKIN_INDEX_IVFPQ && !stats.building &&
         stats.delta > SAVE_ABOVE &&
         akin_index_wants_build(view->index[space]) != AKIN_BUILD_FIRST)
-        rc = akin__space_build(c, view, space, false, NULL, NULL, NULL, err);
+        rc = akin__space_build(c, view, space, false, NULL, NULL, NULL, NULL,
+                               err);
     akin__view_release(view);
     return rc == AKIN_BUSY ? AKIN_OK : rc;
 }

@@ -55,6 +55,7 @@ static void space_info(akin__view *view, akin_space space, akin_space_info *out)
     out->drifted = stats.drifted;
     out->generation = stats.generation;
     out->memory_bytes = stats.bytes_memory + stats.bytes_mapped;
+    out->mapped_bytes = stats.bytes_mapped;
     out->disk_bytes = stats.bytes_disk;
     out->recall = isnan(stats.recall) ? 0 : stats.recall;
     out->building = stats.building;

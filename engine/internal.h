@@ -252,10 +252,22 @@ float akin__recall_target(const akin__collection *c, float wanted);
  * when there are too few. */
 float *akin__text_sample(akin__view *view, size_t *n);
 
+/* The recall that a collection's settings (JSON) ask for; 0: none. */
+float akin__settings_recall(const char *settings);
+
+/* Lists and code bytes that someone asked for; 0: by size. */
+typedef struct {
+    uint32_t nlist, m;
+} akin__shape;
+/* "IVF4096" or "IVF4096,PQ64"; NULL or "": by size. AKIN_INVALID. */
+akin_status akin__shape_parse(const char *text, akin__shape *out,
+                              akin_error *err);
+
 /* Writes a new generation of one space and lets storage forget what it covers.
- */
+ * shape: NULL: by size. */
 akin_status akin__space_build(akin__collection *c, akin__view *view,
                               akin_space space, bool retrain,
+                              const akin__shape *shape,
                               akin_build_progress *progress, void *user,
                               akin_build_report *report, akin_error *err);
 
@@ -464,7 +476,8 @@ akin_status akin__ingest(akin_engine *engine, const char *collection,
                          const akin_ingest *source, akin__meter *meter,
                          akin_error *err);
 akin_status akin__rebuild(akin_engine *engine, const char *collection,
-                          akin__meter *meter, akin_error *err);
+                          const char *index, akin__meter *meter,
+                          akin_error *err);
 akin_status akin__reindex(akin_engine *engine, const char *collection,
                           const char *model_dir, akin__meter *meter,
                           akin_error *err);
@@ -477,6 +490,7 @@ typedef struct {
     char **paths; /* of ingest; ends with NULL */
     akin_ingest ingest;
     char *model_dir; /* NULL: none */
+    char *index;     /* of rebuild; NULL: by size */
 } akin__task;
 
 void akin__task_clear(akin__task *task);
@@ -501,6 +515,8 @@ akin_status akin__jobs_open(akin_engine *engine, akin__jobs **out,
                             akin_error *err);
 void akin__jobs_close(akin__jobs *jobs); /* cancels, waits */
 uint32_t akin__jobs_running(akin__jobs *jobs);
+/* Goes on with rebuilds that the end of an earlier process interrupted. */
+void akin__jobs_resume_builds(akin_engine *engine);
 /* Cancels and waits for those of one collection. */
 void akin__jobs_cancel_collection(akin__jobs *jobs, const char *collection);
 

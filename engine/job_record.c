@@ -36,6 +36,7 @@ void akin__task_clear(akin__task *j)
         akin_free(j->paths[i]);
     akin_free(j->paths);
     akin_free(j->model_dir);
+    akin_free(j->index);
 }
 
 /* ---- to and from JSON ---------------------------------------------------------------- */
@@ -53,12 +54,12 @@ char *akin__task_parameters(const akin__task *j)
     json_t *paths = json_array();
     for (size_t i = 0; i < in->npaths; i++)
         json_array_append_new(paths, json_string(in->paths[i]));
-    return dump(
-        json_pack("{s:s, s:o, s:b, s:b, s:b, s:i, s:b, s:b, s:s}", "collection",
-                  j->info.collection, "paths", paths, "flat", in->flat,
-                  "hidden", in->hidden, "follow_links", in->follow_links,
-                  "captions", (int)in->captions, "force", in->force, "prune",
-                  in->prune, "model", j->model_dir ? j->model_dir : ""));
+    return dump(json_pack(
+        "{s:s, s:o, s:b, s:b, s:b, s:i, s:b, s:b, s:s, s:s}", "collection",
+        j->info.collection, "paths", paths, "flat", in->flat, "hidden",
+        in->hidden, "follow_links", in->follow_links, "captions",
+        (int)in->captions, "force", in->force, "prune", in->prune, "model",
+        j->model_dir ? j->model_dir : "", "index", j->index ? j->index : ""));
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -108,7 +109,11 @@ akin_status akin__task_read(akin__task *j, const char *text, akin_error *err)
     j->ingest.force = json_is_true(json_object_get(p, "force"));
     j->ingest.prune = json_is_true(json_object_get(p, "prune"));
     if (*text_of(p, "model")) j->model_dir = akin_strdup(text_of(p, "model"));
-    const char *what = j->model_dir ? j->model_dir : n ? j->paths[0] : "";
+    if (*text_of(p, "index")) j->index = akin_strdup(text_of(p, "index"));
+    const char *what = j->model_dir ? j->model_dir
+                       : j->index   ? j->index
+                       : n          ? j->paths[0]
+                                    : "";
     snprintf(j->info.what, sizeof j->info.what, "%s", what);
     json_decref(p);
     return rc;

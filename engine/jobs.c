@@ -75,7 +75,8 @@ static akin_status work(job *j, akin__meter *meter, akin_error *err)
         return akin__ingest(j->engine, j->task.info.collection, &j->task.ingest,
                             meter, err);
     case AKIN_ENGINE_JOB_REBUILD:
-        return akin__rebuild(j->engine, j->task.info.collection, meter, err);
+        return akin__rebuild(j->engine, j->task.info.collection, j->task.index,
+                             meter, err);
     case AKIN_ENGINE_JOB_REINDEX:
         return akin__reindex(j->engine, j->task.info.collection,
                              j->task.model_dir, meter, err);
@@ -299,14 +300,22 @@ static akin_status fill_request(akin_engine *engine, job *j,
         return akin_fail(err, AKIN_INVALID, "nothing to add was named");
     if (request->kind == AKIN_ENGINE_JOB_REINDEX && !request->model_dir)
         return akin_fail(err, AKIN_INVALID, "no model directory was named");
+    akin__shape shape;
+    akin_status rc = akin__shape_parse(request->index, &shape, err);
+    if (rc) return rc;
     if (strlen(request->collection) > AKIN_NAME_BYTES)
         return akin_fail(err, AKIN_INVALID,
                          "the collection's name is too long");
     j->task.info.kind = request->kind;
     akin__real_name(engine, request->collection, j->task.info.collection);
     j->task.ingest = *in;
-    akin_status rc = akin__task_set_paths(&j->task, in->paths, in->npaths, err);
-    if (!rc && what && !(j->task.model_dir = akin_strdup(what)))
+    rc = akin__task_set_paths(&j->task, in->paths, in->npaths, err);
+    if (!rc && request->index && *request->index &&
+        !(j->task.index = akin_strdup(request->index)))
+        rc = akin__nomem(err);
+    if (!what) what = request->index;
+    if (!rc && request->model_dir &&
+        !(j->task.model_dir = akin_strdup(request->model_dir)))
         rc = akin__nomem(err);
     if (!rc && !what && in->npaths) what = j->task.paths[0];
     snprintf(j->task.info.what, sizeof j->task.info.what, "%s",
@@ -392,6 +401,34 @@ akin_status akin_engine_job_resume(akin_engine *engine, uint64_t id,
         return rc == AKIN_NOT_FOUND ? no_job(id, err) : rc;
     }
     return launch(engine->jobs, j, err);
+}
+
+typedef struct {
+    uint64_t ids[MAX_JOBS];
+    size_t n;
+} unfinished;
+
+static bool note_build(void *user, const akin_job_info *row)
+{
+    unfinished *u = user;
+    akin_engine_job_info info;
+    if (akin__task_info(row, &info) && info.kind == AKIN_ENGINE_JOB_REBUILD &&
+        info.state == AKIN_ENGINE_JOB_INTERRUPTED)
+        u->ids[u->n++] = info.id;
+    return u->n < MAX_JOBS;
+}
+
+void akin__jobs_resume_builds(akin_engine *engine)
+{
+    enum { NEWEST = 100 };
+    unfinished u = {.n = 0};
+    akin_error error = {0};
+    if (akin_storage_jobs(engine->storage, 0, NEWEST, note_build, &u, &error))
+        akin_log(AKIN_LOG_WARN, "jobs: %s", error.message);
+    while (u.n)
+        if (akin_engine_job_resume(engine, u.ids[--u.n], &error))
+            akin_log(AKIN_LOG_WARN, "job %llu is not resumed: %s",
+                     (unsigned long long)u.ids[u.n], error.message);
 }
 
 akin_status akin_engine_job_cancel(akin_engine *engine, uint64_t id,

@@ -197,9 +197,7 @@ static akin_status search_space(asking *a, akin_space space, size_t want,
 
     params.k = (uint32_t)(want + a->nself);
     if (params.k > AKIN_INDEX_MAX_K) params.k = AKIN_INDEX_MAX_K;
-    params.recall = q->recall > 0 ? q->recall
-                                  : (float)akin_config_real(a->engine->config,
-                                                            "index.recall");
+    params.recall = akin__recall_target(a->c, q->recall);
     params.nprobe = q->nprobe;
     params.exact = q->exact;
     if (!a->fused && q->has_min_score) params.min_cosine = q->min_score;

@@ -1,6 +1,7 @@
 /* Recall you ask for: targets, and measuring what an index delivers. */
 #include "internal.h"
 
+#include <math.h>
 #include <string.h>
 
 float akin__recall_target(const akin__collection *c, float wanted)
@@ -28,10 +29,6 @@ static void fill(akin_recall *out, const akin_curve *curve)
         const akin_curve_point *p = &curve->points[i];
         out->points[out->npoints++] = (akin_recall_point){
             p->nprobe, p->candidates, p->recall, p->error, p->qps};
-        if (!out->nprobe && p->recall >= out->target) {
-            out->nprobe = p->nprobe;
-            out->candidates = p->candidates;
-        }
     }
 }
 
@@ -60,7 +57,16 @@ static akin_status measure(akin__collection *c, akin_space space, bool text,
     if (!rc && !out->exact)
         rc = akin_index_measure(view->index[space], kind, texts, ntexts, sample,
                                 1, measuring, meter, &curve, err);
-    if (!rc) fill(out, &curve);
+    if (!rc && !out->exact) {
+        akin_search_params params = AKIN_SEARCH_DEFAULTS;
+        akin_index_settings needs;
+        params.recall = out->target;
+        params.kind = kind;
+        akin_index_settings_for(view->index[space], &params, &needs);
+        out->nprobe = needs.nprobe;
+        out->candidates = needs.candidates;
+        fill(out, &curve);
+    }
     akin_free(texts);
     akin__view_release(view);
     return rc;
@@ -93,4 +99,63 @@ akin_status akin_engine_recall(akin_engine *engine, const char *collection,
     }
     akin__collection_release(c);
     return rc;
+}
+
+/* ---- what was chosen, and why ------------------------------------------------------ */
+
+static void tune(akin__collection *c, akin__view *view, akin_space space,
+                 float target, akin_space_tuning *out)
+{
+    const akin_build_params params = {
+        .memory_bytes = akin_config_uint(c->engine->config, "index.memory")};
+    akin_index *index = view->index[space];
+    akin_index_choice choice;
+    akin_index_stats stats;
+
+    akin_index_choose(index, &params, &choice);
+    akin_index_get_stats(index, &stats);
+    out->vectors = stats.live;
+    if (choice.trained)
+        snprintf(out->chosen, sizeof out->chosen, "IVF%u,PQ%u", choice.nlist,
+                 choice.m);
+    else
+        snprintf(out->chosen, sizeof out->chosen, "exact");
+    memcpy(out->why, choice.why, sizeof out->why);
+    out->sample = choice.sample;
+    out->memory_bytes = choice.memory_bytes;
+    out->build_bytes = choice.build_bytes;
+    out->disk_bytes = choice.disk_bytes;
+    out->seconds = choice.seconds;
+    out->took = stats.trained_seconds;
+    snprintf(out->current, sizeof out->current, "exact");
+    if (stats.kind != AKIN_INDEX_IVFPQ) return;
+    snprintf(out->current, sizeof out->current, "IVF%u,PQ%u", stats.nlist,
+             stats.m);
+    for (int text = 0; text < 2; text++) {
+        akin_search_params search = AKIN_SEARCH_DEFAULTS;
+        akin_index_settings needs;
+        search.recall = target;
+        search.kind = text ? AKIN_QUERY_TEXT : AKIN_QUERY_ITEM;
+        akin_index_settings_for(index, &search, &needs);
+        out->needs[text].nprobe = needs.nprobe;
+        out->needs[text].candidates = needs.candidates;
+        out->needs[text].recall = isnan(needs.recall) ? 0 : needs.recall;
+    }
+}
+
+akin_status akin_engine_tuning(akin_engine *engine, const char *collection,
+                               akin_tuning *out, akin_error *err)
+{
+    akin__collection *c;
+    akin_status rc = akin__collection_find(engine, collection, &c, err);
+
+    memset(out, 0, sizeof *out);
+    if (rc) return rc;
+    akin__view *view = akin__view_hold(c);
+    out->target = akin__recall_target(c, 0);
+    tune(c, view, AKIN_SPACE_IMAGE, out->target, &out->image);
+    tune(c, view, AKIN_SPACE_CAPTION, out->target, &out->caption);
+    akin__view_release(view);
+    akin__collection_release(c);
+    return AKIN_OK;
 }

@@ -24,14 +24,14 @@ static bool build_progress(void *user, const char *phase, uint64_t done,
 
 /* The maintenance thread may be building: then ours comes after it. */
 static akin_status build_space(akin__collection *c, akin__view *view,
-                               akin_space space, akin__meter *meter,
-                               akin_error *err)
+                               akin_space space, const akin__shape *shape,
+                               akin__meter *meter, akin_error *err)
 {
     enum { WAIT_US = 100000 };
     akin_status rc;
     for (;;) {
-        rc = akin__space_build(c, view, space, true, build_progress, meter,
-                               NULL, err);
+        rc = akin__space_build(c, view, space, true, shape, build_progress,
+                               meter, NULL, err);
         if (rc != AKIN_BUSY) return rc;
         if (akin__meter_stopped(meter))
             return akin_fail(err, AKIN_CANCELLED, "stopped");
@@ -39,16 +39,39 @@ static akin_status build_space(akin__collection *c, akin__view *view,
     }
 }
 
+akin_status akin__shape_parse(const char *text, akin__shape *out,
+                              akin_error *err)
+{
+    unsigned long nlist, m = 0;
+    int end = 0;
+
+    *out = (akin__shape){0};
+    if (!text || !*text) return AKIN_OK;
+    if (sscanf(text, "IVF%7lu%n,PQ%4lu%n", &nlist, &end, &m, &end) < 1 ||
+        text[end] || nlist < 1 || nlist > 1000000 || m > AKIN_INDEX_MAX_DIM ||
+        strpbrk(text, "+- \t"))
+        return akin_fail(err, AKIN_INVALID,
+                         "expected an index as IVF4096 or IVF4096,PQ64, got "
+                         "\"%.60s\"",
+                         text);
+    out->nlist = (uint32_t)nlist;
+    out->m = (uint32_t)m;
+    return AKIN_OK;
+}
+
 akin_status akin__rebuild(akin_engine *engine, const char *collection,
-                          akin__meter *meter, akin_error *err)
+                          const char *index, akin__meter *meter,
+                          akin_error *err)
 {
     akin__collection *c;
-    akin_status rc = akin__writable(engine, err);
+    akin__shape shape;
+    akin_status rc = akin__shape_parse(index, &shape, err);
+    if (!rc) rc = akin__writable(engine, err);
     if (!rc) rc = akin__collection_find(engine, collection, &c, err);
     if (rc) return rc;
     akin__view *view = akin__view_hold(c);
     for (int space = 0; space < AKIN_SPACES && !rc; space++)
-        rc = build_space(c, view, space, meter, err);
+        rc = build_space(c, view, space, &shape, meter, err);
     akin__view_release(view);
     akin__collection_release(c);
     return rc;
@@ -61,7 +84,7 @@ akin_status akin_engine_rebuild(akin_engine *engine, const char *collection,
     akin__meter meter;
     akin_status rc = akin__meter_open(&meter, engine, progress, user, err);
     if (rc) return rc;
-    rc = akin__rebuild(engine, collection, &meter, err);
+    rc = akin__rebuild(engine, collection, NULL, &meter, err);
     akin__meter_close(&meter, NULL);
     return rc;
 }

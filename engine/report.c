@@ -114,6 +114,14 @@ void akin__meter_add(akin__meter *meter, const akin_progress *delta)
 void akin__meter_set(akin__meter *meter, uint64_t done, uint64_t total)
 {
     pthread_mutex_lock(&meter->lock);
+    if (done < meter->report.progress.done) { /* the next step counts anew */
+        memset(meter->past, 0, sizeof meter->past);
+        meter->past[0].ns = akin_mono_ns();
+        meter->past[0].done = done;
+        meter->at = 0;
+        meter->report.progress.rate = 0;
+        meter->report.progress.seconds_left = -1;
+    }
     meter->report.progress.done = done;
     meter->report.progress.total = total;
     pthread_mutex_unlock(&meter->lock);

@@ -136,14 +136,15 @@ void akin__view_release(akin__view *view)
 }
 
 static akin_status open_space(akin_engine *engine, akin__view *view,
-                              akin_space space, akin_error *err)
+                              akin_space space, float recall, akin_error *err)
 {
     const akin_config *config = engine->config;
     akin_index_options options = {
         .dim = view->dim,
         .exact_below = akin_config_uint(config, "index.exact-below"),
         .build_threads = akin__threads(engine),
-        .recall = (float)akin_config_real(config, "index.recall")};
+        .recall = recall > 0 ? recall
+                             : (float)akin_config_real(config, "index.recall")};
     char *dir = NULL;
     uint64_t covered = 0;
 
@@ -202,7 +203,8 @@ static akin_status try_open(akin_engine *engine, const akin_collection *from,
         view->dir = NULL;
     }
     for (int i = 0; i < AKIN_SPACES && !rc; i++)
-        rc = open_space(engine, view, i, err);
+        rc = open_space(engine, view, i, akin__settings_recall(from->settings),
+                        err);
     if (!rc) rc = catch_up(engine->storage, from->collection, view, false, err);
     if (rc) {
         view_close(view);
@@ -340,11 +342,14 @@ static akin_status trim(akin__collection *c, akin__view *view, akin_error *err)
 
 akin_status akin__space_build(akin__collection *c, akin__view *view,
                               akin_space space, bool retrain,
+                              const akin__shape *shape,
                               akin_build_progress *progress, void *user,
                               akin_build_report *report, akin_error *err)
 {
     akin_build_params params = {
         .retrain = retrain,
+        .nlist = shape ? shape->nlist : 0,
+        .m = shape ? shape->m : 0,
         .memory_bytes = akin_config_uint(c->engine->config, "index.memory"),
         .seed = 1,
         .progress = progress,

@@ -138,6 +138,17 @@ akin_status akin_index_search(const akin_index *index, const float *queries,
                               akin_hit *hits, uint32_t *nhits, bool *exact,
                               akin_error *err);
 
+/* What a search with these parameters would do now. */
+typedef struct {
+    bool exact; /* a scan: the rest is 0, recall 1 */
+    uint32_t nprobe, candidates;
+    float recall; /* measured at these settings, or nearby; NaN: unknown */
+} akin_index_settings;
+
+void akin_index_settings_for(const akin_index *index,
+                             const akin_search_params *params,
+                             akin_index_settings *out);
+
 /* The stored vector of a label as dim floats, as put (not scaled).
  * Fails with AKIN_NOT_FOUND. */
 akin_status akin_index_get(const akin_index *index, uint64_t label, float *out,

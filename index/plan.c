@@ -148,7 +148,7 @@ static bool pick_rare(const akin__view *view, const akin_search_params *params,
     }
     nprobe *= fmax(1, (double)plan->nprobe / item.nprobe);
     if (params->k / share <= AKIN__MOST_K &&
-        pick_for(view, params->kind, params->recall, params->k / share, &far))
+        pick_for(view, params->kind, recall, params->k / share, &far))
         nprobe = fmax(nprobe, far.nprobe);
     nprobe = fmax(nprobe, 20. * params->k * head->nlist / (rows * share));
     candidates *= fmax(1, (double)plan->candidates / item.candidates);
@@ -195,4 +195,24 @@ void akin__plan_for(const akin__view *view, const akin_search_params *params,
             *plan = exact;
     }
     if (plan->candidates < params->k) plan->candidates = params->k;
+}
+
+void akin_index_settings_for(const akin_index *index,
+                             const akin_search_params *params,
+                             akin_index_settings *out)
+{
+    akin_search_params p = *params;
+    akin__view view = akin__view_get(index);
+    akin__plan plan = {.exact = true, .recall = 1};
+    if (p.recall == 0) p.recall = index->recall;
+    if (view.gen && view.gen->head.rows) akin__plan_for(&view, &p, &plan);
+    *out = (akin_index_settings){.exact = plan.exact, .recall = plan.recall};
+    if (!plan.exact) {
+        out->nprobe = plan.nprobe;
+        out->candidates = plan.candidates;
+        if (p.kind == AKIN_QUERY_TEXT &&
+            !view.curves->by[AKIN_QUERY_TEXT].n_points)
+            out->recall = NAN; /* guessed from the items' */
+    }
+    akin__view_drop(&view);
 }

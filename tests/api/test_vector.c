@@ -245,9 +245,11 @@ static void the_set(void **state)
     expect_reply(fd, "VDIM v", ":3\n");
     expect_reply(fd, "VDIM nothing", "-ERR key does not exist\n");
     expect_reply(fd, "VINFO v",
-                 "*18\n+quant-type\n+fp16\n+hnsw-m\n:0\n+vector-dim\n:3\n"
+                 "*22\n+quant-type\n+fp16\n+hnsw-m\n:0\n+vector-dim\n:3\n"
                  "+projection-input-dim\n:0\n+size\n:3\n+max-level\n:0\n"
-                 "+vset-uid\n:~\n+hnsw-max-node-uid\n:~\n+index\n+exact\n");
+                 "+vset-uid\n:~\n+hnsw-max-node-uid\n:~\n+index\n+exact\n"
+                 "+memory-bytes-per-vector\n:~\n+disk-bytes-per-vector\n"
+                 ":0\n");
     expect_reply(fd, "VINFO nothing", "*-1\n");
     expect_reply(fd, "VRANGE v - +", "*3\n$1\na\n$1\nb\n$1\nc\n");
     expect_reply(fd, "VRANGE v [b +", "*2\n$1\nb\n$1\nc\n");
