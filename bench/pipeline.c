@@ -242,7 +242,7 @@ static void *encode_all(void *arg)
     for (uint8_t *pixels; (pixels = akin_queue_pop(e->full));) {
         if (akin_encoder_images(e->encoder, pixels, GROUP, e->out, &err))
             die("encoder", &err);
-        (void)akin_queue_push(e->empty, pixels);
+        if (!akin_queue_push(e->empty, pixels)) exit(1);
     }
     return NULL;
 }
@@ -262,14 +262,14 @@ static double vectors_rate(const akin_model *model, uint32_t threads)
         akin_queue_open(3, &e.full, &err) || akin_queue_open(3, &e.empty, &err))
         exit(1);
     for (int i = 0; i < 3; i++)
-        (void)akin_queue_push(e.empty, akin_calloc(GROUP, bytes));
+        if (!akin_queue_push(e.empty, akin_calloc(GROUP, bytes))) exit(1);
     uint64_t start = akin_mono_ns();
     if (pthread_create(&thread, NULL, encode_all, &e)) exit(1);
     while (seconds_since(start) < 5) {
         decoding d = {.files = &files, .pixels = akin_queue_pop(e.empty)};
         d.first = n % (files.n - GROUP + 1);
         akin_pool_each(pool, GROUP, decode_one, &d);
-        (void)akin_queue_push(e.full, d.pixels);
+        if (!akin_queue_push(e.full, d.pixels)) exit(1);
         n += GROUP;
     }
     akin_queue_close(e.full);
