@@ -163,12 +163,35 @@ void akin__picture_down_plain(const int32_t *weight, uint32_t count,
 
 #if defined(__AVX2__)
 
+/* sum + the products of pairs of 16-bit numbers. */
+static inline __m256i add_products(__m256i sum, __m256i a, __m256i b)
+{
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    return _mm256_dpwssd_epi32(sum, a, b);
+#else
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+#endif
+}
+
 #define ROWS 4 /* share the weights of a pixel; 2 sums each fill 8 registers */
 
-/* Four taps a step: 12 bytes become (R0 R1)(G0 G1)(B0 B1) in the lower half of
- * a register and taps 2 and 3 in the upper one, as 16-bit pairs. */
-static void across_rows(const akin__picture_filter *filter, uint32_t i,
-                        const uint8_t *in, size_t stride, uint8_t *out)
+/* The sums of one pixel as 32-bit numbers R, G, B, and one of no sense. */
+static inline __m128i finish_sums(__m256i high, __m256i low)
+{
+    __m256i both = _mm256_add_epi32(_mm256_slli_epi32(high, LOW_BITS), low);
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(both),
+                                _mm256_extracti128_si256(both, 1));
+
+    return _mm_srai_epi32(_mm_add_epi32(sum, _mm_set1_epi32(HALF)),
+                          PICTURE_FILTER_BITS);
+}
+
+/* One pixel of ROWS rows. Four taps a step: 12 bytes become (R0 R1)(G0 G1)(B0 B1)
+ * in the lower half of a register and taps 2 and 3 in the upper one, as 16-bit
+ * pairs. spare: a fourth byte behind each pixel may be written. */
+static inline void across_rows(const akin__picture_filter *filter, uint32_t i,
+                               const uint8_t *in, size_t stride, bool spare,
+                               uint8_t *out)
 {
     const __m256i pairs = _mm256_setr_epi8(
         0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, 6, -1, 9, -1,
@@ -179,43 +202,40 @@ static void across_rows(const akin__picture_filter *filter, uint32_t i,
     const int16_t *high = filter->high + (size_t)i * filter->taps;
     const int16_t *low = filter->low + (size_t)i * filter->taps;
     const uint8_t *p = in + (size_t)filter->first[i] * 3;
-    __m256i sum_high[ROWS], sum_low[ROWS];
+    size_t row_bytes = (size_t)filter->n * 3;
+    __m256i high0 = _mm256_setzero_si256(), low0 = high0;
+    __m256i high1 = high0, low1 = high0, high2 = high0, low2 = high0;
+    __m256i high3 = high0, low3 = high0;
+    __m128i pixels;
     uint32_t t, row;
+    uint8_t rgb[16];
 
-    for (row = 0; row < ROWS; row++)
-        sum_high[row] = sum_low[row] = _mm256_setzero_si256();
     for (t = 0; t < filter->count[i]; t += 4, p += 12) {
+        __m256i wh, wl, taps;
         int64_t h, l;
-        __m256i wh, wl;
 
         memcpy(&h, high + t, sizeof h);
         memcpy(&l, low + t, sizeof l);
         wh = _mm256_shuffle_epi8(_mm256_set1_epi64x(h), spread);
         wl = _mm256_shuffle_epi8(_mm256_set1_epi64x(l), spread);
-        for (row = 0; row < ROWS; row++) {
-            __m256i taps = _mm256_broadcastsi128_si256(
-                _mm_loadu_si128((const __m128i *)(p + row * stride)));
-
-            taps = _mm256_shuffle_epi8(taps, pairs);
-            sum_high[row] =
-                _mm256_add_epi32(sum_high[row], _mm256_madd_epi16(taps, wh));
-            sum_low[row] =
-                _mm256_add_epi32(sum_low[row], _mm256_madd_epi16(taps, wl));
-        }
+#define ADD_ROW(row)                                                           \
+    taps = _mm256_broadcastsi128_si256(                                        \
+        _mm_loadu_si128((const __m128i *)(p + row * stride)));                 \
+    taps = _mm256_shuffle_epi8(taps, pairs);                                   \
+    high##row = add_products(high##row, taps, wh);                             \
+    low##row = add_products(low##row, taps, wl);
+        ADD_ROW(0)
+        ADD_ROW(1)
+        ADD_ROW(2)
+        ADD_ROW(3)
+#undef ADD_ROW
     }
-    for (row = 0; row < ROWS; row++, out += (size_t)filter->n * 3) {
-        __m256i both = _mm256_add_epi32(
-            _mm256_slli_epi32(sum_high[row], LOW_BITS), sum_low[row]);
-        __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(both),
-                                    _mm256_extracti128_si256(both, 1));
-        int32_t rgb;
-
-        sum = _mm_add_epi32(sum, _mm_set1_epi32(HALF));
-        sum = _mm_srai_epi32(sum, PICTURE_FILTER_BITS);
-        sum = _mm_packs_epi32(sum, sum);
-        rgb = _mm_cvtsi128_si32(_mm_packus_epi16(sum, sum));
-        memcpy(out, &rgb, 3);
-    }
+    pixels = _mm_packus_epi16(
+        _mm_packs_epi32(finish_sums(high0, low0), finish_sums(high1, low1)),
+        _mm_packs_epi32(finish_sums(high2, low2), finish_sums(high3, low3)));
+    _mm_storeu_si128((__m128i *)rgb, pixels);
+    for (row = 0; row < ROWS; row++)
+        memcpy(out + row * row_bytes, rgb + row * 4, spare ? 4 : 3);
 }
 
 void akin__picture_across(const akin__picture_filter *filter, const uint8_t *in,
@@ -233,7 +253,12 @@ void akin__picture_across(const akin__picture_filter *filter, const uint8_t *in,
             size_t end = (size_t)filter->first[i] * 3 + steps * 12 + 4;
 
             if (last + end <= readable) {
-                across_rows(filter, i, in, stride, out + 3 * (size_t)i);
+                if (i + 1 < filter->n)
+                    across_rows(filter, i, in, stride, true,
+                                out + 3 * (size_t)i);
+                else
+                    across_rows(filter, i, in, stride, false,
+                                out + 3 * (size_t)i);
                 continue;
             }
             for (row = 0; row < ROWS; row++)
@@ -280,10 +305,8 @@ static void down_columns(const int32_t *weight, uint32_t count,
             __m256i taps = _mm256_cvtepu8_epi16(
                 half == 0 ? _mm_unpacklo_epi8(a, b) : _mm_unpackhi_epi8(a, b));
 
-            high[half] =
-                _mm256_add_epi32(high[half], _mm256_madd_epi16(taps, wh));
-            low[half] =
-                _mm256_add_epi32(low[half], _mm256_madd_epi16(taps, wl));
+            high[half] = add_products(high[half], taps, wh);
+            low[half] = add_products(low[half], taps, wl);
         }
     }
     words = _mm256_packs_epi32(down_sum(high[0], low[0]),
