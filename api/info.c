@@ -164,6 +164,13 @@ static void info_akin(akin_service *s, akin_buf *out)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         akin_buf_printf(out, "%s:%" PRIu64 "\r\n", rows[i].name, rows[i].value);
+
+    akin_encoder_state encoders[16];
+    size_t n = akin_engine_encoders(s->engine, encoders, 16);
+    for (size_t k = 0; k < n && k < 16; k++)
+        akin_buf_printf(out, "encoder%zu:model=%s,precision=%s,cosine=%.4f\r\n",
+                        k, encoders[k].model, encoders[k].precision,
+                        (double)encoders[k].cosine);
 }
 
 static const struct {

@@ -156,6 +156,16 @@ typedef struct {
 AKIN_API void akin_engine_get_stats(akin_engine *engine,
                                     akin_engine_stats *out);
 
+/* What a model that was asked for an embedding since open computes in. */
+typedef struct {
+    char model[64];    /* name */
+    char precision[8]; /* "f32", "bf16", "int8": what "auto" came to */
+    float cosine;      /* lowest to float32's, where the choice was made */
+} akin_encoder_state;
+/* Returns how many there are; fills at most `capacity`. */
+AKIN_API size_t akin_engine_encoders(akin_engine *engine,
+                                     akin_encoder_state *out, size_t capacity);
+
 /* ---- collections ---------------------------------------------------------- */
 
 typedef enum {

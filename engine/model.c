@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -285,6 +286,11 @@ static akin_status lane_open(akin__model *model, akin__lane_kind kind,
         lane_close(lane);
         return rc;
     }
+    akin_log(AKIN_LOG_INFO,
+             "model %s embeds %s in %s, lowest cosine to float32 %.4f",
+             model->info->name, kind == AKIN__BULK ? "what is put" : "queries",
+             akin_precision_name(akin_encoder_precision(lane->encoder)),
+             (double)akin_encoder_cosine(lane->encoder));
     *out = lane;
     return AKIN_OK;
 }
@@ -381,6 +387,30 @@ uint32_t akin__models_queued(akin_engine *engine)
     }
     pthread_mutex_unlock(&engine->lock);
     return (uint32_t)n;
+}
+
+size_t akin_engine_encoders(akin_engine *engine, akin_encoder_state *out,
+                            size_t capacity)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&engine->lock);
+    for (akin__model *m = engine->models; m; m = m->next) {
+        pthread_mutex_lock(&m->lock);
+        const akin__lane *lane = NULL;
+        for (int i = 0; i < AKIN__LANES && !lane; i++)
+            lane = m->lanes[i];
+        if (lane && n < capacity) {
+            const akin_encoder *e = lane->encoder;
+            snprintf(out[n].model, sizeof out[n].model, "%s", m->info->name);
+            snprintf(out[n].precision, sizeof out[n].precision, "%s",
+                     akin_precision_name(akin_encoder_precision(e)));
+            out[n].cosine = akin_encoder_cosine(e);
+        }
+        n += lane != NULL;
+        pthread_mutex_unlock(&m->lock);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return n;
 }
 
 /* ---- asking --------------------------------------------------------------------- */

@@ -77,6 +77,11 @@ static void pictures_are_found_by_text_picture_and_id(void **state)
     assert_int_equal(found.n, 6);
     assert_string_equal(found.matches[0].id, "bicycle");
     akin_results_clear(&found);
+    akin_encoder_state encoders[2]; /* what auto came to */
+    assert_int_equal(akin_engine_encoders(engine, encoders, 2), 1);
+    assert_string_equal(encoders[0].model, "starter");
+    assert_string_not_equal(encoders[0].precision, "auto");
+    assert_true(encoders[0].cosine >= 0.999f);
     /* asked again: from the cache */
     must(akin_engine_search(engine, "c", &query, &found, err));
     akin_results_clear(&found);
