@@ -1,29 +1,8 @@
 /* Duplicates in storage: what is queued, what edges come back, what stays
  * dismissed. */
-#include "helpers.h"
+#include "one_collection.h"
 
 #include <sqlite3.h>
-
-static char *dir;
-static akin_storage *s;
-static uint32_t c;
-
-static int setup(void **state)
-{
-    (void)state;
-    dir = temp_dir();
-    s = open_dir(dir);
-    c = make_collection(s, "pictures");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    akin_storage_close(s);
-    remove_dir(dir);
-    return 0;
-}
 
 /* An item whose bytes are determined by `content`. */
 static uint64_t put(const char *id, uint8_t content)
@@ -269,6 +248,7 @@ static void test_older_file(void **state)
                      "DROP TRIGGER dupe_removed; DROP TRIGGER dupe_dropped;"
                      "DROP TABLE dupe_queue; DROP TABLE sketches;"
                      "DROP TABLE dupe_edges; DROP TABLE dupe_dismissed;"
+                     "DROP TABLE aliases;"
                      "PRAGMA user_version = 1;",
                      NULL, NULL, NULL),
         SQLITE_OK);

@@ -1,27 +1,6 @@
 /* Vectors, the stream of changes an index follows, change of model, lookups by
  * hash, source, range and chance. */
-#include "helpers.h"
-
-static char *dir;
-static akin_storage *s;
-static uint32_t c;
-
-static int setup(void **state)
-{
-    (void)state;
-    dir = temp_dir();
-    s = open_dir(dir);
-    c = make_collection(s, "default");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    akin_storage_close(s);
-    remove_dir(dir);
-    return 0;
-}
+#include "one_collection.h"
 
 static char *id_of(int i)
 {
