@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -115,16 +116,6 @@ bool akin_queue_push(akin_queue *q, void *item)
     return open;
 }
 
-/* akin_queue_push that does not wait for room. */
-static bool try_push(akin_queue *q, void *item)
-{
-    pthread_mutex_lock(&q->lock);
-    bool room = q->size < q->capacity && !q->closed;
-    if (room) put_item(q, item);
-    pthread_mutex_unlock(&q->lock);
-    return room;
-}
-
 void *akin_queue_pop(akin_queue *q)
 {
     pthread_mutex_lock(&q->lock);
@@ -173,26 +164,85 @@ void akin_queue_close(akin_queue *q)
 
 /* ---- pool --------------------------------------------------------------- */
 
-struct task {
-    akin_job *job;
+typedef struct {
+    akin_job *job; /* NULL: none, look again */
     void *arg;
-};
+} task;
+
+/* A worker that finds nothing to do lies down on top of a stack, and a job wakes
+ * the one on top: the thread that worked last, whose memory is still in the
+ * caches. (A condition wakes them in turn: a query then met a cold thread each
+ * time, and took 40 us longer.) Each sleeps on a semaphore of its own, which
+ * wakes without a lock to take. */
+typedef struct idler {
+    struct idler *below;
+    akin_pool *pool;
+    sem_t wake;
+    task given; /* before wake is posted */
+} idler;
 
 struct akin_pool {
-    akin_queue *queue; /* of struct task, owned */
+    pthread_mutex_t lock; /* all but threads and started */
+    idler *idle;          /* top of the stack */
+    task *queue;          /* ring; empty while somebody is idle */
+    size_t capacity, head, size;
+    bool closed;
     uint32_t started;
-    pthread_t threads[];
+    pthread_t *threads; /* (started) */
+    idler *workers;     /* (started) */
 };
+
+/* The next job, or NULL in it when the pool is closed and empty. */
+static task next_task(idler *self)
+{
+    akin_pool *pool = self->pool;
+    task next = {0};
+    for (;;) {
+        pthread_mutex_lock(&pool->lock);
+        if (pool->size) {
+            next = pool->queue[pool->head];
+            pool->head = (pool->head + 1) % pool->capacity;
+            pool->size--;
+        }
+        bool done = next.job || pool->closed;
+        if (!done) {
+            self->given = next;
+            self->below = pool->idle;
+            pool->idle = self;
+        }
+        pthread_mutex_unlock(&pool->lock);
+        if (done) return next;
+        while (sem_wait(&self->wake)) { /* a signal */
+        }
+        if (self->given.job) return self->given;
+    }
+}
 
 static void *worker(void *arg)
 {
-    akin_queue *queue = arg;
-    struct task *task;
-    while ((task = akin_queue_pop(queue))) {
-        task->job(task->arg);
-        akin_free(task);
-    }
+    task next;
+    while ((next = next_task(arg)).job)
+        next.job(next.arg);
     return NULL;
+}
+
+static akin_status start_workers(akin_pool *pool, uint32_t threads,
+                                 const char *name, akin_error *err)
+{
+    for (; pool->started < threads; pool->started++) {
+        idler *self = &pool->workers[pool->started];
+        self->pool = pool;
+        if (sem_init(&self->wake, 0, 0))
+            return akin_fail_errno(err, errno, "cannot make a semaphore");
+        int e =
+            pthread_create(&pool->threads[pool->started], NULL, worker, self);
+        if (e) {
+            sem_destroy(&self->wake);
+            return akin_fail_errno(err, e, "cannot start a thread");
+        }
+        pthread_setname_np(pool->threads[pool->started], name);
+    }
+    return AKIN_OK;
 }
 
 akin_status akin_pool_open(uint32_t threads, uint32_t queue_limit,
@@ -203,47 +253,65 @@ akin_status akin_pool_open(uint32_t threads, uint32_t queue_limit,
     if (threads == 0 || threads > 256)
         return akin_fail(err, AKIN_INVALID, "%u threads; expected 1 to 256",
                          threads);
-    akin_pool *pool =
-        akin_calloc(1, sizeof *pool + threads * sizeof *pool->threads);
+    akin_pool *pool = akin_calloc(1, sizeof *pool);
     if (!pool) return akin_fail(err, AKIN_NOMEM, "no memory for a pool");
-    rc = akin_queue_open(queue_limit ? queue_limit : 1024, &pool->queue, err);
-    if (rc) goto failed;
-    for (; pool->started < threads; pool->started++) {
-        int e = pthread_create(&pool->threads[pool->started], NULL, worker,
-                               pool->queue);
-        if (e) {
-            rc = akin_fail_errno(err, e, "cannot start a thread");
-            goto failed;
-        }
-        pthread_setname_np(pool->threads[pool->started], name);
-    }
-    *out = pool;
-    return AKIN_OK;
-
-failed:
-    akin_pool_close(pool);
+    pthread_mutex_init(&pool->lock, NULL);
+    pool->capacity = queue_limit ? queue_limit : 1024;
+    pool->queue = akin_calloc(pool->capacity, sizeof *pool->queue);
+    pool->threads = akin_calloc(threads, sizeof *pool->threads);
+    pool->workers = akin_calloc(threads, sizeof *pool->workers);
+    if (pool->queue && pool->threads && pool->workers)
+        rc = start_workers(pool, threads, name, err);
+    else
+        rc = akin_fail(err, AKIN_NOMEM, "no memory for a pool");
+    if (rc)
+        akin_pool_close(pool);
+    else
+        *out = pool;
     return rc;
 }
 
 void akin_pool_close(akin_pool *pool)
 {
     if (!pool) return;
-    if (pool->queue) akin_queue_close(pool->queue);
-    for (uint32_t i = 0; i < pool->started; i++)
+    pthread_mutex_lock(&pool->lock);
+    pool->closed = true;
+    for (idler *i = pool->idle, *below; i; i = below) {
+        below = i->below;
+        sem_post(&i->wake);
+    }
+    pool->idle = NULL;
+    pthread_mutex_unlock(&pool->lock);
+    for (uint32_t i = 0; i < pool->started; i++) {
         pthread_join(pool->threads[i], NULL);
-    akin_queue_free(pool->queue);
+        sem_destroy(&pool->workers[i].wake);
+    }
+    pthread_mutex_destroy(&pool->lock);
+    akin_free(pool->workers);
+    akin_free(pool->threads);
+    akin_free(pool->queue);
     akin_free(pool);
 }
 
 akin_status akin_pool_submit(akin_pool *pool, akin_job *job, void *arg,
                              akin_error *err)
 {
-    struct task *task = akin_alloc(sizeof *task);
-    if (!task) return akin_fail(err, AKIN_NOMEM, "no memory for a job");
-    *task = (struct task){job, arg};
-    if (try_push(pool->queue, task)) return AKIN_OK;
-    akin_free(task);
-    return akin_fail(err, AKIN_BUSY, "too many requests are waiting");
+    bool taken = true;
+    pthread_mutex_lock(&pool->lock);
+    idler *idle = pool->closed ? NULL : pool->idle;
+    if (idle) {
+        pool->idle = idle->below;
+        idle->given = (task){job, arg};
+    } else if (pool->size < pool->capacity && !pool->closed) {
+        pool->queue[(pool->head + pool->size++) % pool->capacity] =
+            (task){job, arg};
+    } else {
+        taken = false;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (idle) sem_post(&idle->wake);
+    return taken ? AKIN_OK
+                 : akin_fail(err, AKIN_BUSY, "too many requests are waiting");
 }
 
 uint32_t akin_pool_threads(const akin_pool *pool)
@@ -253,7 +321,10 @@ uint32_t akin_pool_threads(const akin_pool *pool)
 
 uint32_t akin_pool_queued(akin_pool *pool)
 {
-    return (uint32_t)akin_queue_size(pool->queue);
+    pthread_mutex_lock(&pool->lock);
+    size_t n = pool->size;
+    pthread_mutex_unlock(&pool->lock);
+    return (uint32_t)n;
 }
 
 /* One akin_pool_each call: threads take the next index until none is left. The

@@ -26,6 +26,9 @@ struct rival {
     virtual void set(int)
     {
     }
+    virtual void set_candidates(int)
+    {
+    }
     virtual ~rival()
     {
     }
@@ -47,8 +50,15 @@ struct faiss_rival : rival {
         faiss::Index *inner = index.get();
         if (auto *turned = dynamic_cast<faiss::IndexPreTransform *>(inner))
             inner = turned->index;
+        if (auto *refine = dynamic_cast<faiss::IndexRefine *>(inner))
+            inner = refine->base_index;
         if (auto *ivf = dynamic_cast<faiss::IndexIVF *>(inner))
             ivf->nprobe = (size_t)setting;
+    }
+    void set_candidates(int times_k) override
+    {
+        if (auto *refine = dynamic_cast<faiss::IndexRefine *>(index.get()))
+            refine->k_factor = (float)times_k;
     }
 };
 
@@ -81,6 +91,11 @@ void rival_search(const rival *r, const float *query, int k, int64_t *rows)
 void rival_set(rival *r, int setting)
 {
     r->set(setting);
+}
+
+void rival_set_candidates(rival *r, int times_k)
+{
+    r->set_candidates(times_k);
 }
 
 size_t rival_bytes(const rival *r)

@@ -18,6 +18,8 @@ typedef struct rival rival;
 void rival_search(const rival *r, const float *query, int k, int64_t *rows);
 /* nprobe, or ef. Not while searches run. */
 void rival_set(rival *r, int setting);
+/* How many times k are rescored, where there is rescoring. */
+void rival_set_candidates(rival *r, int times_k);
 size_t rival_bytes(const rival *r);
 void rival_free(rival *r);
 

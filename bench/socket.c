@@ -1,12 +1,22 @@
-/* bench_socket: the same queries over a socket, in process, and to raw FAISS.
+/* bench_socket: the same queries in process, over a socket, and to raw FAISS.
  *
- * Fills a directory with CLIP-like vectors, builds the index, asks the queries
- * through libakin, then starts `akin serve` on that directory and asks them
- * again over its Unix socket with VSIM, then builds FAISS's own IVF-PQ with its
- * own exact rescoring (IndexRefineFlat) over the same vectors. One row a run;
- * the ratios at the end compare queries a second on as many threads.
+ * Fills a directory with CLIP-like vectors, builds the index, starts `akin
+ * serve` on it, opens it a second time through libakin (for reading), and
+ * builds FAISS's own IVF-PQ with its own exact rescoring (IndexRefineFlat) over
+ * the same vectors, at the cheapest of some settings that reach akin's recall.
+ * Then asks them in turn, round after round, so that a machine that slows down
+ * slows all of them, and prints medians.
  *
- *   bench_socket AKIN [--n N] [--queries Q] [--threads T] [--rounds R] */
+ * In process the engine gives ids and scores, as the server must. Over the
+ * socket (VSIM, a Unix socket) the load generator runs on the same processors.
+ * So beside queries a second stands the processor time that a query takes: of
+ * who answers (of the server: all its threads), and of the load generator.
+ *
+ * At the end: latencies over the socket without and with a connection that adds
+ * items at a steady pace, in turns.
+ *
+ *   bench_socket AKIN [--n N] [--queries Q] [--threads T] [--rounds R]
+ *                [--depth D] [--writes PER-SECOND] [--seconds S] */
 #include <hiredis/hiredis.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,169 +26,60 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "akin_engine.h"
 #include "ann_data.h"
-#include "ann_rivals.h"
+#include "socket_load.h"
 
-#define K    10
-#define DIM  512
-#define NAME "bench"
-#define SEED 1
+#define DIM           LOAD_DIM
+#define K             LOAD_K
+#define SEED          1
+#define MOST_CONTESTS (5 * LOAD_THREADS)
+#define MOST_ROUNDS   1000
+
+typedef struct {
+    load_contestant who;
+    load_round *rounds;   /* (rounds) */
+    uint64_t *latency_ns; /* (rounds, queries) */
+} contest;
 
 typedef struct {
     const char *akin;
-    size_t n, queries, threads, rounds;
+    size_t n, threads, rounds, depth, writes, seconds;
     char dir[64], socket[80];
     ann_vectors items, asked;
-    float *floats;  /* (queries, DIM) */
-    int64_t *truth; /* (queries, K) */
+    load_queries queries;
     akin_engine *engine;
+    pid_t server;
     rival *faiss;
+    contest contests[MOST_CONTESTS];
+    size_t ncontests;
 } bench;
 
-/* Who answers one query; `link` is the thread's own connection, or NULL. */
-typedef void asker(const bench *b, redisContext *link, const float *query,
-                   int64_t *rows);
-
-typedef struct {
-    const bench *b;
-    asker *ask;
-    size_t thread, threads;
-    int64_t *rows;
-    uint64_t *latency_ns;
-} part;
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "bench_socket: %s: %s\n", what, why);
-    exit(1);
-}
-
-static void ask_engine(const bench *b, redisContext *link, const float *query,
-                       int64_t *rows)
-{
-    akin_query_term term = {
-        .kind = AKIN_TERM_VECTOR, .weight = 1, .vector = query, .dim = DIM};
-    akin_query question = {.terms = &term, .nterms = 1, .k = K};
-    akin_results found;
-    akin_error err;
-    (void)link;
-    if (akin_engine_search(b->engine, NAME, &question, &found, &err))
-        die("search", err.message);
-    for (size_t i = 0; i < found.n; i++)
-        rows[i] = atoll(found.matches[i].id);
-    akin_results_clear(&found);
-}
-
-static void ask_socket(const bench *b, redisContext *link, const float *query,
-                       int64_t *rows)
-{
-    (void)b;
-    redisReply *reply = redisCommand(link, "VSIM " NAME " FP32 %b COUNT %d",
-                                     query, DIM * sizeof(float), K);
-    if (!reply || reply->type == REDIS_REPLY_ERROR)
-        die("VSIM", reply ? reply->str : link->errstr);
-    for (size_t i = 0; i < reply->elements && i < K; i++)
-        rows[i] = atoll(reply->element[i]->str);
-    freeReplyObject(reply);
-}
-
-static void ask_faiss(const bench *b, redisContext *link, const float *query,
-                      int64_t *rows)
-{
-    (void)link;
-    rival_search(b->faiss, query, K, rows);
-}
-
-static void *run_part(void *arg)
-{
-    part *p = arg;
-    redisContext *link = NULL;
-    if (p->ask == ask_socket) {
-        link = redisConnectUnix(p->b->socket);
-        if (!link || link->err) die("connect", link ? link->errstr : "memory");
-    }
-    for (size_t q = p->thread; q < p->b->queries; q += p->threads) {
-        uint64_t start = akin_mono_ns();
-        p->ask(p->b, link, p->b->floats + q * DIM, p->rows + q * K);
-        p->latency_ns[q] = akin_mono_ns() - start;
-    }
-    if (link) redisFree(link);
-    return NULL;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-static double recall_of(const bench *b, const int64_t *rows)
-{
-    size_t right = 0;
-    for (size_t q = 0; q < b->queries; q++)
-        for (size_t i = 0; i < K; i++)
-            for (size_t j = 0; j < K; j++)
-                right += rows[q * K + j] == b->truth[q * K + i];
-    return (double)right / (double)(b->queries * K);
-}
-
-/* Asks all queries `rounds` times and prints a row of the round in the middle;
- * returns its queries a second. */
-static double run(const bench *b, const char *name, asker *ask, size_t threads)
-{
-    int64_t *rows = calloc(b->queries * K, sizeof *rows);
-    uint64_t *latency = calloc(b->queries, sizeof *latency);
-    uint64_t *round_ns = calloc(b->rounds, sizeof *round_ns);
-    pthread_t ids[64];
-    part parts[64];
-    if (!rows || !latency || !round_ns) die("memory", "none");
-    for (size_t r = 0; r < b->rounds; r++) {
-        uint64_t start = akin_mono_ns();
-        for (size_t t = 0; t < threads; t++) {
-            parts[t] = (part){b, ask, t, threads, rows, latency};
-            pthread_create(&ids[t], NULL, run_part, &parts[t]);
-        }
-        for (size_t t = 0; t < threads; t++)
-            pthread_join(ids[t], NULL);
-        round_ns[r] = akin_mono_ns() - start;
-    }
-    qsort(latency, b->queries, sizeof *latency, by_size);
-    qsort(round_ns, b->rounds, sizeof *round_ns, by_size);
-    double qps = (double)b->queries / ((double)round_ns[b->rounds / 2] * 1e-9);
-    printf("%-26s %3zu %8.4f %9.0f %8.0f %8.0f %8.0f\n", name, threads,
-           recall_of(b, rows), qps, (double)latency[b->queries / 2] * 1e-3,
-           (double)latency[b->queries * 95 / 100] * 1e-3,
-           (double)latency[b->queries * 99 / 100] * 1e-3);
-    fflush(stdout);
-    free(round_ns);
-    free(latency);
-    free(rows);
-    return qps;
-}
+/* ---- the collection --------------------------------------------------------- */
 
 static void make_data(bench *b)
 {
     akin_error err;
+    load_queries *q = &b->queries;
     size_t clusters = b->n / 100;
     if (ann_generate(ANN_ITEMS, b->n, DIM, (uint32_t)clusters, SEED, &b->items,
                      &err) ||
-        ann_generate(ANN_LIKE, b->queries, DIM, (uint32_t)clusters, SEED,
-                     &b->asked, &err))
-        die("vectors", err.message);
-    b->floats = calloc(b->queries * DIM, sizeof *b->floats);
-    b->truth = calloc(b->queries * K, sizeof *b->truth);
-    if (!b->floats || !b->truth) die("memory", "none");
-    akin_float_from_half(b->floats, b->asked.rows, b->queries * DIM);
-    faiss_truth(b->items.rows, b->n, DIM, b->floats, b->queries, K, b->truth);
+        ann_generate(ANN_LIKE, q->n, DIM, (uint32_t)clusters, SEED, &b->asked,
+                     &err))
+        load_die("vectors", err.message);
+    q->floats = calloc(q->n * DIM, sizeof *q->floats);
+    q->truth = calloc(q->n * K, sizeof *q->truth);
+    if (!q->floats || !q->truth) load_die("memory", "none");
+    akin_float_from_half(q->floats, b->asked.rows, q->n * DIM);
+    faiss_truth(b->items.rows, b->n, DIM, q->floats, q->n, K, q->truth);
+    load_prepare(q);
 }
 
 /* Rows of 1,000 items whose ids are their numbers. */
-static void fill(bench *b)
+static void fill(const bench *b, akin_engine *engine)
 {
     enum { BATCH = 1000 };
     static float vectors[BATCH * DIM];
-    static char ids[BATCH][16];
+    static char ids[BATCH][24];
     akin_item_input items[BATCH];
     akin_put_result results[BATCH];
     akin_error err;
@@ -191,50 +92,59 @@ static void fill(bench *b)
                                          .vector = vectors + i * DIM,
                                          .dim = DIM};
         }
-        if (akin_engine_put(b->engine, NAME, items, some, NULL, results, &err))
-            die("put", err.message);
+        if (akin_engine_put(engine, LOAD_NAME, items, some, NULL, results,
+                            &err))
+            load_die("put", err.message);
     }
 }
 
-static void open_engine(bench *b)
+static akin_engine *open_engine(const bench *b, bool read_only)
 {
-    akin_engine_options options = {.data_dir = b->dir};
-    akin_collection_options raw = {.dim = DIM};
+    akin_engine_options options = {.data_dir = b->dir, .read_only = read_only};
+    akin_engine *engine;
     akin_error err;
-    if (akin_engine_open(&options, &b->engine, &err) ||
-        akin_engine_create(b->engine, NAME, &raw, &err))
-        die("open", err.message);
+    if (akin_engine_open(&options, &engine, &err))
+        load_die("open", err.message);
+    return engine;
+}
+
+static void make_collection(const bench *b)
+{
+    akin_engine *engine = open_engine(b, false);
+    akin_collection_options raw = {.dim = DIM};
+    akin_collection_info info;
+    akin_error err;
     uint64_t start = akin_mono_ns();
-    fill(b);
+    if (akin_engine_create(engine, LOAD_NAME, &raw, &err))
+        load_die("create", err.message);
+    fill(b, engine);
     printf("# put %zu vectors of %d: %.1f s\n", b->n, DIM,
            (double)(akin_mono_ns() - start) * 1e-9);
     start = akin_mono_ns();
-    if (akin_engine_rebuild(b->engine, NAME, NULL, NULL, &err))
-        die("build", err.message);
-    akin_collection_info info;
-    if (akin_engine_info(b->engine, NAME, &info, &err))
-        die("info", err.message);
+    if (akin_engine_rebuild(engine, LOAD_NAME, NULL, NULL, &err) ||
+        akin_engine_info(engine, LOAD_NAME, &info, &err))
+        load_die("build", err.message);
     printf("# built %s: %.1f s\n", info.image.kind,
            (double)(akin_mono_ns() - start) * 1e-9);
+    akin_engine_close(engine);
 }
 
-static pid_t start_server(const bench *b)
+static void start_server(bench *b)
 {
-    pid_t pid = fork();
-    if (pid == 0) {
+    b->server = fork();
+    if (b->server == 0) {
         execl(b->akin, b->akin, "serve", "--data", b->dir, "--bind", "",
               "--unix", b->socket, "--quiet", (char *)NULL);
-        die(b->akin, "cannot run it");
+        load_die(b->akin, "cannot run it");
     }
     for (int i = 0; i < 200; i++) {
         redisContext *link = redisConnectUnix(b->socket);
         bool up = link && !link->err;
         if (link) redisFree(link);
-        if (up) return pid;
+        if (up) return;
         usleep(50000);
     }
-    die("server", "did not start");
-    return 0;
+    load_die("server", "did not start");
 }
 
 static void remove_dir(const char *dir)
@@ -247,66 +157,316 @@ static void remove_dir(const char *dir)
     waitpid(pid, NULL, 0);
 }
 
+/* ---- rounds ------------------------------------------------------------------ */
+
+static contest *enter(bench *b, const char *name, load_by by, size_t threads,
+                      size_t depth)
+{
+    contest *c = &b->contests[b->ncontests++];
+    c->who = (load_contestant){.name = name,
+                               .by = by,
+                               .threads = threads,
+                               .depth = depth,
+                               .engine = b->engine,
+                               .socket = b->socket,
+                               .server = b->server,
+                               .faiss = b->faiss};
+    c->rounds = calloc(b->rounds, sizeof *c->rounds);
+    c->latency_ns = calloc(b->rounds * b->queries.n, sizeof *c->latency_ns);
+    if (!c->rounds || !c->latency_ns) load_die("memory", "none");
+    return c;
+}
+
+static void leave_all(bench *b)
+{
+    for (size_t i = 0; i < b->ncontests; i++) {
+        free(b->contests[i].rounds);
+        free(b->contests[i].latency_ns);
+    }
+    b->ncontests = 0;
+}
+
+static double median(double *values, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = i; j && values[j] < values[j - 1]; j--) {
+            double x = values[j];
+            values[j] = values[j - 1];
+            values[j - 1] = x;
+        }
+    return values[n / 2];
+}
+
+/* The median over the rounds of one figure; of its ratio to that of `base`. */
+static double figure(const bench *b, const contest *c, const contest *base,
+                     size_t offset)
+{
+    double values[MOST_ROUNDS];
+    for (size_t r = 0; r < b->rounds; r++) {
+        values[r] = *(double *)((char *)&c->rounds[r] + offset);
+        if (base) values[r] /= *(double *)((char *)&base->rounds[r] + offset);
+    }
+    return median(values, b->rounds);
+}
+
+#define FIGURE(b, c, name)      figure(b, c, NULL, offsetof(load_round, name))
+#define RATIO(b, c, base, name) figure(b, c, base, offsetof(load_round, name))
+
+/* Settings of FAISS by rising cost; the first that reaches the recall. */
+static void tune_faiss(const bench *b, double recall, char *name, size_t size)
+{
+    static const int nprobe[] = {2, 4, 6, 8, 12, 16, 24, 32};
+    static const int factor[] = {5, 10, 20, 40};
+    double best_us = 0;
+    int best[2] = {32, 40};
+    uint64_t *latency = calloc(b->queries.n, sizeof *latency);
+    load_contestant who = {
+        .by = LOAD_FAISS, .threads = 1, .depth = 1, .faiss = b->faiss};
+    if (!latency) load_die("memory", "none");
+    for (size_t i = 0; i < sizeof nprobe / sizeof *nprobe; i++)
+        for (size_t j = 0; j < sizeof factor / sizeof *factor; j++) {
+            load_round round;
+            rival_set(b->faiss, nprobe[i]);
+            rival_set_candidates(b->faiss, factor[j]);
+            load_ask(&b->queries, &who, &round, latency);
+            if (round.recall < recall) continue;
+            if (best_us > 0 && round.answer_us >= best_us) continue;
+            best_us = round.answer_us;
+            best[0] = nprobe[i];
+            best[1] = factor[j];
+        }
+    free(latency);
+    rival_set(b->faiss, best[0]);
+    rival_set_candidates(b->faiss, best[1]);
+    snprintf(name, size, "FAISS, nprobe %d, %d x k", best[0], best[1]);
+}
+
+static void print_contest(const bench *b, contest *c)
+{
+    size_t n = b->rounds * b->queries.n;
+    printf("%-28s %3zu %6.4f %8.0f %7.0f %7.0f %7.0f %8.1f %7.1f\n",
+           c->who.name, c->who.threads, FIGURE(b, c, recall), FIGURE(b, c, qps),
+           load_quantile_us(c->latency_ns, n, 0.5),
+           load_quantile_us(c->latency_ns, n, 0.95),
+           load_quantile_us(c->latency_ns, n, 0.99), FIGURE(b, c, answer_us),
+           FIGURE(b, c, ask_us));
+}
+
+static void print_ratios(const bench *b, size_t threads, const contest *engine,
+                         const contest *socket, const contest *pipe,
+                         const contest *faiss)
+{
+    printf("# %zu thr, to in process: socket %.2f of its queries/s, %.2f of "
+           "its queries a processor second; %zu at a time %.2f, %.2f\n",
+           threads, RATIO(b, socket, engine, qps),
+           1 / RATIO(b, socket, engine, answer_us), b->depth,
+           RATIO(b, pipe, engine, qps), 1 / RATIO(b, pipe, engine, answer_us));
+    printf("# %zu thr, to FAISS at that recall: in process %.2f of its "
+           "queries/s, socket %.2f\n",
+           threads, RATIO(b, engine, faiss, qps), RATIO(b, socket, faiss, qps));
+}
+
+static void compare(bench *b)
+{
+    enum { ENGINE, SOCKET, PIPE, TEXT, FAISS, KINDS };
+    static const load_by by[KINDS] = {LOAD_ENGINE, LOAD_SOCKET, LOAD_SOCKET,
+                                      LOAD_SOCKET_TEXT, LOAD_FAISS};
+    char names[KINDS][48] = {"akin, in process", "akin, socket"};
+    size_t depth[KINDS] = {1, 1, b->depth, b->depth, 1};
+    contest *probe = enter(b, "", LOAD_ENGINE, 1, 1);
+
+    load_ask(&b->queries, &probe->who, probe->rounds, probe->latency_ns);
+    tune_faiss(b, probe->rounds->recall, names[FAISS], sizeof names[FAISS]);
+    snprintf(names[PIPE], sizeof names[PIPE], "akin, socket, %zu at a time",
+             b->depth);
+    snprintf(names[TEXT], sizeof names[TEXT], "the same with VALUES");
+    leave_all(b);
+    for (size_t t = 1; t <= b->threads; t++)
+        for (size_t k = 0; k < KINDS; k++)
+            enter(b, names[k], by[k], t, depth[k]);
+    for (size_t r = 0; r < b->rounds; r++)
+        for (size_t i = 0; i < b->ncontests; i++) {
+            contest *c = &b->contests[i];
+            load_ask(&b->queries, &c->who, &c->rounds[r],
+                     c->latency_ns + r * b->queries.n);
+        }
+    printf("%-28s %3s %6s %8s %7s %7s %7s %9s %7s\n", "who answers", "thr",
+           "recall", "QPS", "p50_us", "p95_us", "p99_us", "answer_us",
+           "ask_us");
+    for (size_t i = 0; i < b->ncontests; i++)
+        print_contest(b, &b->contests[i]);
+    for (size_t t = 1; t <= b->threads; t++) {
+        const contest *c = b->contests + (t - 1) * KINDS;
+        print_ratios(b, t, c + ENGINE, c + SOCKET, c + PIPE, c + FAISS);
+    }
+    leave_all(b);
+}
+
+/* ---- with writes going on ------------------------------------------------------ */
+
+/* Latencies of one way of asking, gathered over slices of time. */
+typedef struct {
+    uint64_t *ns;
+    size_t n, room;
+    double seconds;
+} gathered;
+
+static void ask_for(const bench *b, const load_contestant *who, double seconds,
+                    gathered *g)
+{
+    uint64_t start = akin_mono_ns(), most = (uint64_t)(seconds * 1e9);
+    load_round round;
+    while (akin_mono_ns() - start < most) {
+        if (g->n + b->queries.n > g->room) {
+            g->room = 2 * g->room + b->queries.n;
+            g->ns = realloc(g->ns, g->room * sizeof *g->ns);
+            if (!g->ns) load_die("memory", "none");
+        }
+        load_ask(&b->queries, who, &round, g->ns + g->n);
+        g->n += b->queries.n;
+    }
+    g->seconds += (double)(akin_mono_ns() - start) * 1e-9;
+}
+
+static void write_slice(const bench *b, const load_contestant *who,
+                        double seconds, size_t *written, gathered *g,
+                        gathered *acks)
+{
+    load_writer w = {.socket = b->socket,
+                     .rows = b->items.rows,
+                     .n = b->n,
+                     .first = b->n + *written,
+                     .per_second = (double)b->writes,
+                     .ack_ns = acks->ns + acks->n,
+                     .room = acks->room - acks->n};
+    pthread_t thread;
+    uint64_t start = akin_mono_ns();
+    pthread_create(&thread, NULL, load_write, &w);
+    ask_for(b, who, seconds, g);
+    atomic_store(&w.stop, true);
+    pthread_join(thread, NULL);
+    acks->seconds += (double)(akin_mono_ns() - start) * 1e-9;
+    acks->n += w.done < w.room ? w.done : w.room;
+    *written += w.done;
+}
+
+static void print_latency(const char *name, size_t threads, gathered *g)
+{
+    double p50 = load_quantile_us(g->ns, g->n, 0.5);
+    printf("%-28s %3zu %8.0f %7.0f %7.0f %7.0f %7.0f %8.1f\n", name, threads,
+           (double)g->n / g->seconds, p50, load_quantile_us(g->ns, g->n, 0.99),
+           load_quantile_us(g->ns, g->n, 0.999),
+           load_quantile_us(g->ns, g->n, 1),
+           load_quantile_us(g->ns, g->n, 0.99) / p50);
+    fflush(stdout);
+}
+
+static void with_writes(bench *b)
+{
+    enum { SLICES = 4 };
+    double slice = (double)b->seconds / SLICES;
+    gathered acks = {.room = 2 * b->writes * b->seconds * b->threads + 1000};
+    size_t written = 0;
+
+    acks.ns = calloc(acks.room, sizeof *acks.ns);
+    if (!acks.ns) load_die("memory", "none");
+    printf("%-28s %3s %8s %7s %7s %7s %7s %8s\n", "akin, socket", "thr", "QPS",
+           "p50_us", "p99_us", "p999_us", "max_us", "p99/p50");
+    for (size_t t = 1; t <= b->threads; t++) {
+        load_contestant who = {.by = LOAD_SOCKET,
+                               .threads = t,
+                               .depth = 1,
+                               .socket = b->socket,
+                               .server = b->server};
+        gathered quiet = {0}, writing = {0};
+        for (int i = 0; i < SLICES; i++) {
+            ask_for(b, &who, slice, &quiet);
+            write_slice(b, &who, slice, &written, &writing, &acks);
+        }
+        char name[48];
+        snprintf(name, sizeof name, "%zu writes/s", b->writes);
+        print_latency("no writes", t, &quiet);
+        print_latency(name, t, &writing);
+        free(quiet.ns);
+        free(writing.ns);
+    }
+    printf("# written: %zu items, %.0f a second, acknowledged after %.0f us "
+           "(p50), %.0f us (p99)\n",
+           written, (double)written / acks.seconds,
+           load_quantile_us(acks.ns, acks.n, 0.5),
+           load_quantile_us(acks.ns, acks.n, 0.99));
+    free(acks.ns);
+}
+
+/* ---- main ------------------------------------------------------------------------ */
+
 static size_t number(const char *text)
 {
     long long value = atoll(text);
-    if (value < 1) die(text, "expected a number above 0");
+    if (value < 0) load_die(text, "expected a number");
     return (size_t)value;
 }
 
 static void parse(bench *b, int argc, char **argv)
 {
+    const struct {
+        const char *name;
+        size_t *to, least, most;
+    } options[] = {
+        {"--n", &b->n, 1000, 1u << 30},
+        {"--queries", &b->queries.n, 10, 1u << 20},
+        {"--threads", &b->threads, 1, LOAD_THREADS},
+        {"--rounds", &b->rounds, 1, MOST_ROUNDS},
+        {"--depth", &b->depth, 1, 1000},
+        {"--writes", &b->writes, 0, 1000000},
+        {"--seconds", &b->seconds, 1, 3600},
+    };
+    const size_t n = sizeof options / sizeof *options;
     if (argc < 2 || argv[1][0] == '-' || argc % 2)
-        die("usage", "bench_socket AKIN [--n N] [--queries Q] [--threads T] "
-                     "[--rounds R]");
+        load_die("usage",
+                 "bench_socket AKIN [--n N] [--queries Q] [--threads T] "
+                 "[--rounds R] [--depth D] [--writes PER-SECOND] "
+                 "[--seconds S]");
     b->akin = argv[1];
     for (int i = 2; i + 1 < argc; i += 2) {
-        size_t *to = !strcmp(argv[i], "--n")         ? &b->n
-                     : !strcmp(argv[i], "--queries") ? &b->queries
-                     : !strcmp(argv[i], "--threads") ? &b->threads
-                     : !strcmp(argv[i], "--rounds")  ? &b->rounds
-                                                     : NULL;
-        if (!to) die(argv[i], "no such option");
-        *to = number(argv[i + 1]);
+        size_t o = 0;
+        while (o < n && strcmp(argv[i], options[o].name) != 0)
+            o++;
+        if (o == n) load_die(argv[i], "no such option");
+        size_t value = number(argv[i + 1]);
+        if (value < options[o].least || value > options[o].most)
+            load_die(argv[i], "out of range");
+        *options[o].to = value;
     }
-    if (b->threads > 64) b->threads = 64;
 }
 
 int main(int argc, char **argv)
 {
-    bench b = {.n = 100000,
-               .queries = 1000,
-               .threads = akin_cpu_count(),
-               .rounds = 5,
-               .dir = "/tmp/bench-socket-XXXXXX"};
-    double in_process[64], socket[64], faiss[64];
+    static bench b = {.n = 50000,
+                      .queries = {.n = 1000},
+                      .rounds = 9,
+                      .depth = 16,
+                      .writes = 200,
+                      .seconds = 20,
+                      .dir = "/tmp/bench-socket-XXXXXX"};
+    b.threads = akin_cpu_count();
     parse(&b, argc, argv);
-    if (!mkdtemp(b.dir)) die(b.dir, "cannot create it");
+    if (!mkdtemp(b.dir)) load_die(b.dir, "cannot create it");
     snprintf(b.socket, sizeof b.socket, "%s/akin.sock", b.dir);
     make_data(&b);
-    open_engine(&b);
-    printf("%-26s %3s %8s %9s %8s %8s %8s\n", "who answers", "thr", "recall@10",
-           "QPS", "p50_us", "p95_us", "p99_us");
-    for (size_t t = 1; t <= b.threads; t++)
-        in_process[t - 1] = run(&b, "akin, in process", ask_engine, t);
-    akin_engine_close(b.engine);
-    pid_t server = start_server(&b);
-    for (size_t t = 1; t <= b.threads; t++)
-        socket[t - 1] = run(&b, "akin, over the socket", ask_socket, t);
-    kill(server, SIGTERM);
-    waitpid(server, NULL, 0);
+    make_collection(&b);
+    start_server(&b);
+    b.engine = open_engine(&b, true);
     b.faiss = faiss_refine(b.items.rows, b.n, DIM);
-    for (size_t t = 1; t <= b.threads; t++)
-        faiss[t - 1] = run(&b, "FAISS IVF-PQ + RefineFlat", ask_faiss, t);
-    for (size_t t = 1; t <= b.threads; t++)
-        printf("# %zu threads: socket / in process %.2f, socket / FAISS %.2f\n",
-               t, socket[t - 1] / in_process[t - 1],
-               socket[t - 1] / faiss[t - 1]);
+    compare(&b);
+    akin_engine_close(b.engine);
     rival_free(b.faiss);
+    if (b.writes) with_writes(&b);
+    kill(b.server, SIGTERM);
+    waitpid(b.server, NULL, 0);
+    load_clear(&b.queries);
     ann_clear(&b.items);
     ann_clear(&b.asked);
-    free(b.floats);
-    free(b.truth);
     remove_dir(b.dir);
     return 0;
 }
