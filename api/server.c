@@ -7,7 +7,10 @@
  *                 held while any of this happens.
  *   workers       run one task at a time: its requests, its session and its
  *                 reply belong to the worker until the task is done; the loop
- *                 reads of that session only what it keeps itself.
+ *                 reads of that session only what it keeps itself. A worker
+ *                 sends its reply, as far as the socket takes it without
+ *                 waiting; meanwhile the loop neither writes to that socket nor
+ *                 closes it. What is left goes back to the loop.
  *   any thread    akin_server_stop, the statistics, the service's `stopping`.
  *
  * A client's requests run in the order they came: the loop takes commands off
@@ -54,6 +57,7 @@ static void begin_stop(akin_server *s)
     s->stop_at_ms = uv_now(&s->loop) + STOP_PATIENCE_MS;
     atomic_store(&s->service->stopping, true);
     stop_listening(s);
+    akin__server_tasks_await_all(s);
     akin__client_finish_all(s);
     if (s->guest.stop) s->guest.stop(s->guest.arg);
 }
@@ -75,6 +79,7 @@ static void on_timer(uv_timer_t *timer)
 {
     akin_server *s = timer->data;
     uint64_t now = uv_now(&s->loop);
+    akin__server_tasks_run_done(s);
     akin__client_sweep(s, now);
     if (s->stopping && now >= s->stop_at_ms && !s->tasks)
         akin__client_drop_all(s);

@@ -50,6 +50,9 @@ struct akin_task {
     void (*run)(akin_task *task);
     void (*done)(akin_task *task);
     akin_server *server;
+    bool patient; /* run may set it: done can wait until the loop has something
+                     to do anyway, a second at most */
+    bool awaited, finished; /* the server's */
 };
 akin_status akin_server_hand_off(akin_server *server, akin_task *task,
                                  bool slow, akin_error *err) AKIN_MUST_CHECK;

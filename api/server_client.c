@@ -1,15 +1,18 @@
 /* One connection: reading, the queue of its requests, running them, writing.
- * Everything here is the loop thread's but run_batch. */
+ * Everything here is the loop thread's but run_batch and send_now. */
 #include "server_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define BATCH_REQUESTS  32          /* that one hand-off carries */
 #define QUEUED_REQUESTS 1024        /* beyond which the socket is not read */
 #define QUEUED_BYTES    (8u << 20)  /* as well; many pictures */
 #define SCARCE_BYTES    (64u << 10) /* the same, when memory is scarce */
 #define FLUSH_BYTES     65536
+#define SPARE_BYTES     65536        /* memory kept for the next reply */
 #define REPLY_BYTES     (512u << 20) /* of one hand-off; more is refused */
 #define GUEST_ARGS      16           /* of a client that has not logged in */
 #define GUEST_BYTES     16384
@@ -19,13 +22,17 @@ typedef struct {
     akin_task task;
     akin__client *client;
     akin_request *requests;
+    size_t bytes; /* of the requests */
     akin_reply reply;
+    bool may_send; /* nothing else is on its way to the socket */
+    size_t sent;   /* of the reply, by the worker */
 } batch;
 
 typedef struct {
     uv_write_t request;
     akin__client *client;
     akin_buf data;
+    size_t from; /* what lies before is sent */
 } writing;
 
 struct akin__client {
@@ -42,9 +49,10 @@ struct akin__client {
     akin_request *first, *last; /* not started yet */
     size_t queued, queued_bytes;
     size_t held; /* its share of stats.held_bytes */
-    batch *running;
-    akin_reply reply;     /* of commands run on the loop, not yet written */
-    size_t writing_bytes; /* handed to libuv, not on the wire */
+    int fd;
+    batch *running, *spare; /* spare: for the next hand-off; or NULL */
+    akin_reply reply;       /* of commands run on the loop, not yet written */
+    size_t writing_bytes;   /* handed to libuv, not on the wire */
     bool reading;
     bool ended;   /* nothing more will be read from it */
     bool closing; /* uv_close was called */
@@ -101,13 +109,26 @@ static void on_closed(uv_handle_t *handle)
     free_requests(c->first);
     akin_resp_parser_free(c->parser);
     akin_buf_clear(&c->reply.out);
+    if (c->spare) akin_buf_clear(&c->spare->reply.out);
+    akin_free(c->spare);
     akin_free(c);
+}
+
+/* Something waits for the running batch to come back. */
+static void await_running(akin__client *c)
+{
+    if (akin__server_task_await(&c->running->task))
+        uv_async_send(&c->server->wake);
 }
 
 void akin__client_drop(akin__client *c)
 {
     c->dropped = true;
-    if (c->running || c->closing) return; /* its memory is in use */
+    if (c->closing) return;
+    if (c->running) { /* its memory is in use */
+        await_running(c);
+        return;
+    }
     c->closing = true;
     uv_close(&c->at.handle, on_closed);
 }
@@ -118,9 +139,9 @@ static void on_written(uv_write_t *request, int status)
 {
     writing *w = (writing *)request;
     akin__client *c = w->client;
-    c->writing_bytes -= w->data.size;
-    if (status == 0)
-        atomic_fetch_add(&c->server->stats.bytes_out, w->data.size);
+    size_t bytes = w->data.size - w->from;
+    c->writing_bytes -= bytes;
+    if (status == 0) atomic_fetch_add(&c->server->stats.bytes_out, bytes);
     akin_buf_clear(&w->data);
     akin_free(w);
     if (c->closing) return;
@@ -131,33 +152,68 @@ static void on_written(uv_write_t *request, int status)
         pump(c);
 }
 
-/* Sends what `data` holds and takes its memory. */
-static void send_buffer(akin__client *c, akin_buf *data)
+/* Leaves what lies in data from `from` on to libuv, which takes the memory. */
+static void send_later(akin__client *c, akin_buf *data, size_t from)
 {
     writing *w = akin_calloc(1, sizeof *w);
-    if (!w || data->failed || c->closing) {
-        akin_free(w);
+    if (!w) {
         akin_buf_clear(data);
         akin__client_drop(c);
         return;
     }
     w->client = c;
     w->data = *data;
-    *data = (akin_buf){0};
-    c->writing_bytes += w->data.size;
-    uv_buf_t buf = uv_buf_init((char *)w->data.data, (unsigned)w->data.size);
+    w->from = from;
+    *data = (akin_buf){.limit = data->limit};
+    size_t bytes = w->data.size - from;
+    c->writing_bytes += bytes;
+    uv_buf_t buf = uv_buf_init((char *)w->data.data + from, (unsigned)bytes);
     int rc = uv_write(&w->request, &c->at.stream, &buf, 1, on_written);
     if (rc) {
-        c->writing_bytes -= w->data.size;
+        c->writing_bytes -= bytes;
         akin_buf_clear(&w->data);
         akin_free(w);
         akin__client_drop(c);
     }
 }
 
+/* Empties a buffer; keeps its memory if that is little. */
+static void empty(akin_buf *data)
+{
+    if (data->capacity > SPARE_BYTES)
+        akin_buf_clear(data);
+    else
+        data->size = 0;
+}
+
+/* Sends what `data` holds from `from` on: what the socket takes at once, then
+ * the rest. */
+static void send_buffer(akin__client *c, akin_buf *data, size_t from)
+{
+    if (data->failed || c->closing) {
+        akin_buf_clear(data);
+        akin__client_drop(c);
+        return;
+    }
+    while (from < data->size && !c->writing_bytes) {
+        uv_buf_t buf = uv_buf_init((char *)data->data + from,
+                                   (unsigned)(data->size - from));
+        int n = uv_try_write(&c->at.stream, &buf, 1);
+        if (n <= 0) break; /* uv_write tells a failure from a full socket */
+        from += (size_t)n;
+        atomic_fetch_add(&c->server->stats.bytes_out, (uint64_t)n);
+        c->active_ms = uv_now(&c->server->loop);
+    }
+    if (from < data->size)
+        send_later(c, data, from);
+    else
+        empty(data);
+}
+
 static void flush(akin__client *c)
 {
-    if (c->reply.out.size || c->reply.out.failed) send_buffer(c, &c->reply.out);
+    if (c->reply.out.size || c->reply.out.failed)
+        send_buffer(c, &c->reply.out, 0);
 }
 
 /* ---- running ---------------------------------------------------------------- */
@@ -184,6 +240,21 @@ static void run_one(akin__client *c, const akin_request *r, akin_reply *reply)
     akin_dispatch(&call);
 }
 
+/* On a worker: puts on the wire what the socket takes of the reply, so that it
+ * need not wait for the loop. Until the batch is back the loop writes nothing to
+ * this socket and does not close it. */
+static void send_now(batch *b)
+{
+    const akin_buf *out = &b->reply.out;
+    while (b->sent < out->size) {
+        ssize_t n = send(b->client->fd, out->data + b->sent,
+                         out->size - b->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) break; /* the loop finds out why */
+        b->sent += (size_t)n;
+    }
+}
+
 /* On a worker. The client's session is ours to read until run returns. */
 static void run_batch(akin_task *task)
 {
@@ -198,6 +269,21 @@ static void run_batch(akin_task *task)
                                  .argv = r->argv,
                                  .reply = &b->reply};
     akin_dispatch_all(calls, n);
+    if (b->may_send && !b->reply.out.failed) send_now(b);
+    task->patient = b->sent && b->sent == b->reply.out.size &&
+                    b->reply.out.capacity + b->bytes <= SPARE_BYTES;
+}
+
+/* Takes the memory of a batch that is over, for the next one or for good. */
+static void retire(akin__client *c, batch *b)
+{
+    empty(&b->reply.out);
+    if (!c->spare && !b->reply.out.failed) {
+        c->spare = b;
+    } else {
+        akin_buf_clear(&b->reply.out);
+        akin_free(b);
+    }
 }
 
 static void batch_done(akin_task *task)
@@ -206,18 +292,18 @@ static void batch_done(akin_task *task)
     akin__client *c = b->client;
     c->running = NULL;
     free_requests(b->requests);
+    atomic_fetch_add(&c->server->stats.bytes_out, b->sent);
     if (c->dropped || b->reply.out.failed) {
         if (b->reply.out.failed)
             akin_log(AKIN_LOG_WARN, "client %llu: a reply was too large",
                      (unsigned long long)c->session.id);
-        akin_buf_clear(&b->reply.out);
         akin__client_drop(c);
     } else {
         c->active_ms = uv_now(&c->server->loop);
-        send_buffer(c, &b->reply.out);
+        send_buffer(c, &b->reply.out, b->sent);
         pump(c);
     }
-    akin_free(b);
+    retire(c, b);
 }
 
 static bool runs_on_loop(const akin_command *row, const akin__client *c)
@@ -245,16 +331,18 @@ static void note_command(akin__client *c, const akin_request *r)
 /* Hands the requests at the front that one pool may run to a worker. */
 static void start_batch(akin__client *c)
 {
-    batch *b = akin_calloc(1, sizeof *b);
+    batch *b = c->spare ? c->spare : akin_calloc(1, sizeof *b);
     akin_error err;
     if (!b) {
         akin__client_drop(c);
         return;
     }
-    b->client = c;
+    c->spare = NULL;
+    *b = (batch){.task = {.run = run_batch, .done = batch_done},
+                 .client = c,
+                 .reply = b->reply,
+                 .may_send = !c->writing_bytes && c->fd >= 0};
     b->reply.out.limit = REPLY_BYTES;
-    b->task.run = run_batch;
-    b->task.done = batch_done;
     const akin_command *row = row_of(c->first);
     bool slow = is_slow(row, c->first);
     akin_request **tail = &b->requests;
@@ -262,6 +350,7 @@ static void start_batch(akin__client *c)
         row = n ? row_of(c->first) : row;
         if (n && (runs_on_loop(row, c) || is_slow(row, c->first))) break;
         *tail = take_first(c);
+        b->bytes += (*tail)->bytes;
         tail = &(*tail)->next;
     }
     note_command(c, b->requests);
@@ -271,7 +360,7 @@ static void start_batch(akin__client *c)
         for (akin_request *r = b->requests; r; r = r->next)
             akin_reply_error(&c->reply, "BUSY", err.message);
         free_requests(b->requests);
-        akin_free(b);
+        retire(c, b);
     }
 }
 
@@ -341,7 +430,10 @@ static void pump(akin__client *c)
         c->queued = c->queued_bytes = 0;
     }
     if (c->dropped) return;
-    if (!c->running) flush(c);
+    if (!c->running)
+        flush(c);
+    else if (c->first || c->ended || c->session.quit)
+        await_running(c);
     if (c->dropped) return;
     count_held(c, c->queued_bytes + akin_resp_pending(c->parser));
     steer_reading(c);
@@ -409,6 +501,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     akin__client *c = stream->data;
     if (n == 0) return;
+    akin__server_tasks_run_done(c->server); /* the patient ones */
+    if (c->dropped) return;
     if (n == UV_EOF) {
         c->ended = true; /* it may still read: answer what it asked */
     } else if (n < 0) {
@@ -490,6 +584,7 @@ void akin__client_accept(akin_server *s, uv_stream_t *listener)
         uv_tcp_keepalive(&c->at.tcp, 1, 300);
     }
     peer_address(c, tcp);
+    if (uv_fileno(&c->at.handle, &c->fd)) c->fd = -1;
     if (atomic_load(&s->stats.clients) > s->options.max_clients) {
         atomic_fetch_add(&s->stats.rejected, 1);
         fatal(c, "max number of clients reached");

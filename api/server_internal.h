@@ -22,8 +22,9 @@ struct akin_server {
     uint16_t port;
 
     akin_pool *pool, *slow_pool;
-    uv_mutex_t lock; /* done_first, done_last */
+    uv_mutex_t lock; /* done_first, done_last, hasty, awaited, finished */
     akin_task *done_first, *done_last;
+    bool hasty; /* no task may be patient any more */
     atomic_bool stop_asked;
     unsigned tasks; /* handed off and not back; loop thread */
 
@@ -39,6 +40,10 @@ struct akin_server {
 /* server_tasks.c */
 akin_status akin__server_tasks_open(akin_server *server, akin_error *err);
 void akin__server_tasks_run_done(akin_server *server);
+/* The loop waits for this task, or for all: patience ends. True: it is done
+ * already, and its `done` will be called by the next run_done. */
+bool akin__server_task_await(akin_task *task);
+void akin__server_tasks_await_all(akin_server *server);
 void akin__server_tasks_close(akin_server *server);
 
 /* server_client.c. accept: a connection waits on the listening stream. */
