@@ -1,11 +1,11 @@
 /* bench_socket: the same queries in process, over a socket, and to raw FAISS.
  *
  * Fills a directory with CLIP-like vectors, builds the index, starts `akin
- * serve` on it, opens it a second time through libakin (for reading), and
- * builds FAISS's own IVF-PQ with its own exact rescoring (IndexRefineFlat) over
- * the same vectors, at the cheapest of some settings that reach akin's recall.
- * Then asks them in turn, round after round, so that a machine that slows down
- * slows all of them, and prints medians.
+ * serve` on it, opens a copy of it through libakin, and builds FAISS's own
+ * IVF-PQ with its own exact rescoring (IndexRefineFlat) over the same vectors,
+ * at the cheapest of some settings that reach akin's recall. Then asks them in
+ * turn, round after round, so that a machine that slows down slows all of them,
+ * and prints medians.
  *
  * In process the engine gives ids and scores, as the server must. Over the
  * socket (VSIM, a Unix socket) the load generator runs on the same processors.
@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,7 +45,7 @@ typedef struct {
 typedef struct {
     const char *akin;
     size_t n, threads, rounds, depth, writes, seconds;
-    char dir[64], socket[80];
+    char dir[64], served[80], own[80], socket[80];
     ann_vectors items, asked;
     load_queries queries;
     akin_engine *engine;
@@ -98,9 +99,9 @@ static void fill(const bench *b, akin_engine *engine)
     }
 }
 
-static akin_engine *open_engine(const bench *b, bool read_only)
+static akin_engine *open_engine(const char *dir)
 {
-    akin_engine_options options = {.data_dir = b->dir, .read_only = read_only};
+    akin_engine_options options = {.data_dir = dir};
     akin_engine *engine;
     akin_error err;
     if (akin_engine_open(&options, &engine, &err))
@@ -110,7 +111,7 @@ static akin_engine *open_engine(const bench *b, bool read_only)
 
 static void make_collection(const bench *b)
 {
-    akin_engine *engine = open_engine(b, false);
+    akin_engine *engine = open_engine(b->served);
     akin_collection_options raw = {.dim = DIM};
     akin_collection_info info;
     akin_error err;
@@ -133,7 +134,8 @@ static void start_server(bench *b)
 {
     b->server = fork();
     if (b->server == 0) {
-        execl(b->akin, b->akin, "serve", "--data", b->dir, "--bind", "",
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        execl(b->akin, b->akin, "serve", "--data", b->served, "--bind", "",
               "--unix", b->socket, "--quiet", (char *)NULL);
         load_die(b->akin, "cannot run it");
     }
@@ -147,14 +149,17 @@ static void start_server(bench *b)
     load_die("server", "did not start");
 }
 
-static void remove_dir(const char *dir)
+/* rm -rf dir, or cp -a dir to. */
+static void with_dir(const char *program, const char *how, const char *dir,
+                     const char *to)
 {
+    int status;
     pid_t pid = fork();
     if (pid == 0) {
-        execlp("rm", "rm", "-rf", dir, (char *)NULL);
+        execlp(program, program, how, dir, to, (char *)NULL);
         _exit(1);
     }
-    waitpid(pid, NULL, 0);
+    if (waitpid(pid, &status, 0) != pid || status) load_die(program, dir);
 }
 
 /* ---- rounds ------------------------------------------------------------------ */
@@ -453,10 +458,13 @@ int main(int argc, char **argv)
     parse(&b, argc, argv);
     if (!mkdtemp(b.dir)) load_die(b.dir, "cannot create it");
     snprintf(b.socket, sizeof b.socket, "%s/akin.sock", b.dir);
+    snprintf(b.served, sizeof b.served, "%s/served", b.dir);
+    snprintf(b.own, sizeof b.own, "%s/own", b.dir);
     make_data(&b);
     make_collection(&b);
+    with_dir("cp", "-a", b.served, b.own);
     start_server(&b);
-    b.engine = open_engine(&b, true);
+    b.engine = open_engine(b.own);
     b.faiss = faiss_refine(b.items.rows, b.n, DIM);
     compare(&b);
     akin_engine_close(b.engine);
@@ -467,6 +475,6 @@ int main(int argc, char **argv)
     load_clear(&b.queries);
     ann_clear(&b.items);
     ann_clear(&b.asked);
-    remove_dir(b.dir);
+    with_dir("rm", "-rf", b.dir, NULL);
     return 0;
 }

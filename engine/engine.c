@@ -220,6 +220,7 @@ static akin_status open_parts(akin_engine *engine,
             (size_t)akin_config_uint(engine->config, "query.cache"),
             &engine->texts, err);
     if (!rc) rc = akin__cache_open(RECENT, &engine->recent, err);
+    if (!rc) rc = akin__ids_open(&engine->ids, err);
     if (!rc)
         rc = akin_pool_open(akin__threads(engine), 0, "akin-decode",
                             &engine->decoders, err);
@@ -298,6 +299,7 @@ void akin_engine_close(akin_engine *engine)
     akin_pool_close(engine->decoders);
     akin__cache_close(engine->texts);
     akin__cache_close(engine->recent);
+    akin__ids_close(engine->ids);
     akin_storage_close(engine->storage);
     akin_config_close(engine->own_config);
     pthread_mutex_destroy(&engine->lock);

@@ -81,6 +81,19 @@ bool akin__cache_get(akin__cache *cache, akin_span key, float *out, size_t dim);
 void akin__cache_put(akin__cache *cache, akin_span key, const float *vector,
                      size_t dim);
 
+/* ---- ids by number (ids.c) --------------------------------------------------- */
+
+typedef struct akin__ids akin__ids;
+#define AKIN__SHORT_ID 55 /* bytes; longer ones are not remembered */
+akin_status akin__ids_open(akin__ids **out, akin_error *err);
+void akin__ids_close(akin__ids *ids);
+/* Its size, and out with a NUL behind it; 0: not remembered. */
+size_t akin__ids_get(akin__ids *ids, uint64_t num,
+                     char out[AKIN__SHORT_ID + 1]);
+/* Best effort. */
+void akin__ids_put(akin__ids *ids, uint64_t num, akin_span id);
+void akin__ids_forget(akin__ids *ids, uint64_t num); /* of an item removed */
+
 /* ---- filters (filter.c, select.c) ------------------------------------------ */
 
 /* A parsed expression; clear frees. */
@@ -520,6 +533,25 @@ void akin__jobs_resume_builds(akin_engine *engine);
 /* Cancels and waits for those of one collection. */
 void akin__jobs_cancel_collection(akin__jobs *jobs, const char *collection);
 
+/* ---- the answer to a query (fetch.c) ----------------------------------------- */
+
+/* The hits that are wanted, best first. */
+typedef struct {
+    akin_engine *engine;
+    akin__collection *collection;
+    akin__view *view;
+    const akin_query *query;
+    akin__fused *hits; /* (n); those of items that are gone are taken out */
+    size_t n;
+    const float *vectors[AKIN_SPACES]; /* (dim) */
+    bool spaces[AKIN_SPACES], fused;
+} akin__page;
+
+/* Fills out's matches and memory; out->dim is set. On failure, too,
+ * akin_results_clear frees them. */
+akin_status akin__fetch(const akin__page *page, akin_results *out,
+                        akin_error *err);
+
 /* ---- the engine ------------------------------------------------------------------ */
 
 typedef struct {
@@ -537,6 +569,7 @@ struct akin_engine {
     akin_pool *decoders;
     akin__cache *texts;  /* query texts */
     akin__cache *recent; /* pictures and captions encoded lately */
+    akin__ids *ids;      /* of items, by number */
     akin__jobs *jobs;
     akin__counters counters;
 

@@ -182,6 +182,8 @@ static akin_status change_each(akin__collection *c, akin_write op,
     for (size_t i = 0; i < nops && !rc; i++) {
         if (!results[i].status) {
             ++*changed;
+            if (op.kind == AKIN_WRITE_REMOVE)
+                akin__ids_forget(c->engine->ids, results[i].num);
         } else if (results[i].status != AKIN_NOT_FOUND) {
             if (err) *err = results[i].error;
             rc = results[i].status;

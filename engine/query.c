@@ -317,122 +317,21 @@ static akin_status search_fused(asking *a, size_t want, bool *exact,
     return rc;
 }
 
-/* ---- the items behind the hits ---------------------------------------------------------------- */
-
-typedef struct {
-    asking *a;
-    akin_results *out;
-    akin__fused *page;
-    void **blocks; /* one of each match: id, attributes, caption, vector */
-    akin_status rc;
-    akin_error *err;
-} fetching;
-
-static const char *put_text(char **at, akin_span text)
-{
-    if (!text.data) return NULL;
-    char *copy = *at;
-    memcpy(copy, text.data, text.size);
-    copy[text.size] = 0;
-    *at += text.size + 1;
-    return copy;
-}
-
-static bool fetch_one(void *user, size_t at, const akin_item *item)
-{
-    fetching *f = user;
-    const akin_query *q = f->a->query;
-    akin_span attributes = {0}, caption = {0};
-    const akin_vector *v = NULL;
-    size_t floats = 0;
-
-    if (q->with_attributes) attributes = item->attributes;
-    if (q->with_captions) caption = item->caption;
-    if (q->with_vectors) {
-        bool captions_only = !f->a->spaces[AKIN_SPACE_IMAGE];
-        v = &item->vectors[captions_only];
-        if (!v->data && f->a->fused) v = &item->vectors[!captions_only];
-        if (v->data && v->dim == f->out->dim) floats = v->dim;
-    }
-    uint8_t *block = akin_alloc(floats * sizeof(float) + item->id.size +
-                                attributes.size + caption.size + 3);
-    if (!block) {
-        f->rc = akin__nomem(f->err);
-        return false;
-    }
-    akin_match *m = &f->out->matches[f->out->n];
-    f->blocks[f->out->n++] = block;
-    if (floats) {
-        akin_float_from_half((float *)(void *)block, v->data, floats);
-        m->vector = (const float *)(const void *)block;
-    }
-    char *text = (char *)block + floats * sizeof(float);
-    m->id = put_text(&text, item->id);
-    m->attributes = put_text(&text, attributes);
-    m->match_caption = put_text(&text, caption);
-    m->score = (float)f->page[at].score;
-    f->page[f->out->n - 1] = f->page[at]; /* the page without what is gone */
-    return true;
-}
-
-static akin_status fill_cosines(asking *a, akin_results *out,
-                                const akin__fused *page, akin_error *err)
-{
-    uint64_t *labels = akin_calloc(out->n + 1, sizeof *labels);
-    float *cosines = akin_calloc(out->n + 1, sizeof *cosines);
-    akin_status rc = labels && cosines ? AKIN_OK : akin__nomem(err);
-
-    for (size_t i = 0; i < out->n && !rc; i++) {
-        labels[i] = page[i].label;
-        out->matches[i].image = out->matches[i].caption = NAN;
-    }
-    for (int space = 0; space < AKIN_SPACES && !rc && out->n; space++) {
-        if (!a->spaces[space]) continue;
-        rc = akin_index_cosines(a->view->index[space], a->vectors[space],
-                                labels, out->n, cosines, err);
-        for (size_t i = 0; i < out->n && !rc; i++)
-            *(space == AKIN_SPACE_IMAGE ? &out->matches[i].image
-                                        : &out->matches[i].caption) =
-                cosines[i];
-    }
-    akin_free(labels);
-    akin_free(cosines);
-    return rc;
-}
-
 static akin_status fetch(asking *a, akin_results *out, akin_error *err)
 {
     const akin_query *q = a->query;
     size_t skip = q->offset < a->nhits ? q->offset : a->nhits;
     size_t n = a->nhits - skip < q->k ? a->nhits - skip : q->k;
-    uint32_t with = (q->with_vectors ? AKIN_WITH_VECTORS : 0) |
-                    (q->with_captions ? AKIN_WITH_CAPTION : 0);
-    uint64_t *nums = akin_calloc(n + 1, sizeof *nums);
-    fetching f = {.a = a, .out = out, .page = a->hits + skip, .err = err};
-
-    out->matches = akin_calloc(n + 1, sizeof *out->matches);
-    out->memory = f.blocks = akin_calloc(n + 1, sizeof *f.blocks);
-    akin_status rc =
-        nums && out->matches && f.blocks ? AKIN_OK : akin__nomem(err);
-    for (size_t i = 0; i < n && !rc; i++)
-        nums[i] = f.page[i].label;
-    if (!rc && n)
-        rc = akin_storage_get_many(a->engine->storage, a->c->num, nums, n, with,
-                                   fetch_one, &f, err);
-    if (!rc) rc = f.rc;
-    if (!rc) rc = fill_cosines(a, out, f.page, err);
-    akin_free(nums);
-    return rc;
-}
-
-void akin_results_clear(akin_results *results)
-{
-    void **blocks = results->memory;
-    for (size_t i = 0; i < results->n && blocks; i++)
-        akin_free(blocks[i]);
-    akin_free(blocks);
-    akin_free(results->matches);
-    memset(results, 0, sizeof *results);
+    akin__page page = {.engine = a->engine,
+                       .collection = a->c,
+                       .view = a->view,
+                       .query = q,
+                       .hits = a->hits + skip,
+                       .n = n,
+                       .fused = a->fused};
+    memcpy(page.vectors, a->vectors, sizeof page.vectors);
+    memcpy(page.spaces, a->spaces, sizeof page.spaces);
+    return akin__fetch(&page, out, err);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
