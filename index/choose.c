@@ -51,7 +51,7 @@ static void estimate(uint64_t rows, uint32_t threads, akin_index_choice *out)
                    10 * (double)PQ_SAMPLE * 256 * dim;
     double add = (double)rows * dim * (nlist + 256);
     out->seconds = (train / TRAIN_RATE + add / ADD_RATE) / threads;
-    out->memory_bytes = (uint64_t)(nlist * dim * 6);
+    out->memory_bytes = (uint64_t)(nlist * dim * 6) + 4 * rows;
     out->build_bytes = (uint64_t)((double)out->sample * dim * sizeof(float)) +
                        BATCH_BYTES + rows * (out->m + sizeof(int64_t));
     out->disk_bytes = rows * ((uint64_t)out->dim * 2 + 8 + 4 + out->m + 8) +

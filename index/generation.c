@@ -188,6 +188,7 @@ akin_status akin__gen_open(int fd, const char *path, uint32_t dim,
         }
     if (gen->head.kind == AKIN_INDEX_IVFPQ)
         rc = akin__ivf_read(fd, gen->head.ivf_at, &gen->head, &gen->ivf, err);
+    if (gen->ivf) rc = akin__ivf_name(gen->ivf, gen->labels, err);
 done:
     if (rc)
         akin__gen_unref(gen);

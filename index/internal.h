@@ -311,6 +311,9 @@ akin_status akin__ivf_write(const akin__ivf *ivf, FILE *file, akin_error *err);
 /* Maps the lists of what write put at `at` of the file fd is of. */
 akin_status akin__ivf_read(int fd, uint64_t at, const akin__head *head,
                            akin__ivf **out, akin_error *err);
+/* labels: (rows) of the generation, ascending: makes filters quick. Optional. */
+akin_status akin__ivf_name(akin__ivf *ivf, const uint64_t *labels,
+                           akin_error *err);
 void akin__ivf_free(akin__ivf *ivf);
 /* The rows that look best, by score, into a heap whose labels are rows.
  * query: (ivf dim). nprobe lists, and more, up to four times as many, until

@@ -26,6 +26,11 @@ struct akin__ivf {
     int64_t rows;        /* of the generation it was read with */
     uint16_t *centroids; /* (nlist, dim) float16, for choosing lists; NULL until
                             read from a file */
+    /* What a filter asks for, in the order of the lists: looked up by row it
+     * would be a miss of the cache for each row scanned. NULL: not made */
+    uint32_t *labels; /* (rows) less first_label */
+    size_t *starts;   /* (nlist) where each list's begin */
+    uint64_t first_label;
 };
 
 /* Sub-vectors of 8 floats from 256 dimensions on; shorter ones below, because
@@ -62,7 +67,8 @@ static akin_status ivf_new(FaissIndex *faiss, uint32_t dim, uint32_t nlist,
         faiss_Index_free(faiss);
         return akin_fail(err, AKIN_NOMEM, "out of memory");
     }
-    *ivf = (akin__ivf){faiss, dim, nlist, m, rows, NULL};
+    *ivf = (akin__ivf){
+        .faiss = faiss, .dim = dim, .nlist = nlist, .m = m, .rows = rows};
     *out = ivf;
     return AKIN_OK;
 }
@@ -185,7 +191,39 @@ void akin__ivf_free(akin__ivf *ivf)
     if (!ivf) return;
     faiss_Index_free(ivf->faiss);
     akin_free(ivf->centroids);
+    akin_free(ivf->labels);
+    akin_free(ivf->starts);
     akin_free(ivf);
+}
+
+akin_status akin__ivf_name(akin__ivf *ivf, const uint64_t *labels,
+                           akin_error *err)
+{
+    size_t rows = (size_t)ivf->rows, at = 0;
+    if (!rows || labels[rows - 1] - labels[0] > UINT32_MAX) return AKIN_OK;
+    ivf->labels = akin_calloc(rows, sizeof *ivf->labels);
+    ivf->starts = akin_calloc(ivf->nlist, sizeof *ivf->starts);
+    if (!ivf->labels || !ivf->starts)
+        return akin_fail(err, AKIN_NOMEM, "out of memory for %zu rows", rows);
+    ivf->first_label = labels[0];
+    for (size_t list = 0; list < ivf->nlist; list++) {
+        const uint8_t *codes, *ids;
+        const void *list_rows;
+        size_t n = akin__shim_list(ivf->faiss, list, &codes, &list_rows);
+        ids = list_rows;
+        if (n > rows - at)
+            return akin_fail(err, AKIN_CORRUPT,
+                             "the lists hold more than %zu rows", rows);
+        ivf->starts[list] = at;
+        for (size_t i = 0; i < n; i++) {
+            int64_t row;
+            memcpy(&row, ids + i * sizeof row, sizeof row);
+            if (row >= 0 && row < ivf->rows)
+                ivf->labels[at + i] = (uint32_t)(labels[row] - labels[0]);
+        }
+        at += n;
+    }
+    return AKIN_OK;
 }
 
 /* The nprobe lists whose centroids have the largest inner product with the
@@ -232,11 +270,14 @@ static float score_code(const float *tables, const uint8_t *code, uint32_t m,
     return a + b + (c + d);
 }
 
-static inline bool passes(const akin__filter *filter, uint64_t row)
+/* near: the list's part of ivf->labels, or NULL; i: place in the list. */
+static inline bool passes(const akin__filter *filter, uint64_t row,
+                          const akin__ivf *ivf, const uint32_t *near, size_t i)
 {
     if (filter->dead && akin__bit(filter->dead, row)) return false;
-    return !filter->selector ||
-           akin_selector_has(filter->selector, filter->labels[row]);
+    if (!filter->selector) return true;
+    return akin_selector_has(filter->selector, near ? ivf->first_label + near[i]
+                                                    : filter->labels[row]);
 }
 
 static uint64_t scan_list(const akin__ivf *ivf, size_t list,
@@ -246,13 +287,14 @@ static uint64_t scan_list(const akin__ivf *ivf, size_t list,
     const uint8_t *codes;
     const void *rows;
     size_t n = akin__shim_list(ivf->faiss, list, &codes, &rows);
+    const uint32_t *near = ivf->labels ? ivf->labels + ivf->starts[list] : NULL;
     bool all = !filter->dead && !filter->selector;
     uint64_t passed = 0;
     for (size_t i = 0; i < n; i++) {
         int64_t row; /* mapped lists lie at any address */
         memcpy(&row, (const uint8_t *)rows + i * sizeof row, sizeof row);
         if (row < 0 || row >= ivf->rows) continue;
-        if (!all && !passes(filter, (uint64_t)row)) continue;
+        if (!all && !passes(filter, (uint64_t)row, ivf, near, i)) continue;
         passed++;
         float score = score_code(tables, codes + i * ivf->m, ivf->m, base);
         if (top->n < top->k || score > top->hits[0].cosine)
@@ -301,5 +343,6 @@ done:
 size_t akin__ivf_bytes(const akin__ivf *ivf)
 {
     return akin__shim_bytes(ivf->faiss) +
-           (ivf->centroids ? (size_t)ivf->nlist * ivf->dim * 2 : 0);
+           (ivf->centroids ? (size_t)ivf->nlist * ivf->dim * 2 : 0) +
+           (ivf->labels ? (size_t)ivf->rows * sizeof *ivf->labels : 0);
 }

@@ -69,15 +69,17 @@ static double between(double near, double far, double t)
     return near * pow(far / near, t);
 }
 
-/* Settings for all rows and any k, between and beyond the levels by the
- * logarithm of k. Beyond, half of the loss allowed is kept back. */
+/* Settings for all rows and any k, between the levels by the logarithm of k.
+ * Beyond them nothing is known, and neighbours may lie in other clusters: lists
+ * then grow by the power of 1.5. */
 static bool pick_for(const akin__view *view, akin_query_kind kind, float recall,
                      double k, akin__plan *plan)
 {
     int level = 0;
     double t;
     akin__plan far;
-    if (k > AKIN__MOST_K) recall = (1 + recall) / 2;
+    double beyond = fmax(1, k / AKIN__MOST_K);
+    k /= beyond;
     while (level + 2 < LEVELS && k > level_k(level + 1))
         level++;
     if (!pick(view, kind, recall, level, plan)) return false;
@@ -102,7 +104,10 @@ static bool pick_for(const akin__view *view, akin_query_kind kind, float recall,
     plan->nprobe = (uint32_t)ceil(between(plan->nprobe, far.nprobe, t));
     plan->candidates =
         (uint32_t)ceil(between(plan->candidates, far.candidates, t));
-    if (plan->candidates < 2 * k) plan->candidates = (uint32_t)(2 * k);
+    plan->nprobe = (uint32_t)fmin(plan->nprobe * pow(beyond, 1.5), 1e9);
+    plan->candidates = (uint32_t)fmin(plan->candidates * beyond, 1e9);
+    if (plan->candidates < 2 * k * beyond)
+        plan->candidates = (uint32_t)(2 * k * beyond);
     if (t > 0.5) plan->recall = far.recall;
     return true;
 }
@@ -183,6 +188,7 @@ void akin__plan_for(const akin__view *view, const akin_search_params *params,
             return;
         }
         if (plan->nprobe > head->nlist) plan->nprobe = head->nlist;
+        if (plan->candidates > rows) plan->candidates = (uint32_t)rows;
         plan->exact = false;
         if (params->candidates) plan->candidates = params->candidates;
         /* where the filter leaves out just the lists near the query, look on */
