@@ -28,6 +28,9 @@ export function crossIcon() {
 
 export const number = (n) => new Intl.NumberFormat('en').format(n);
 
+// A value of a field as a person reads it.
+export const shownValue = (value) => (value === '' ? '(none)' : String(value));
+
 export function bytes(n) {
   const units = ['B', 'KB', 'MB', 'GB', 'TB'];
   let i = 0;

@@ -1,5 +1,5 @@
 // What a collection holds, in numbers and bars.
-import {$, bytes, collectionPath, el, get, number, openSheet, post} from './base.js';
+import {$, bytes, collectionPath, el, get, number, openSheet, post, shownValue} from './base.js';
 import {question} from './question.js';
 
 function space(name, s) {
@@ -24,7 +24,7 @@ function chart(name, hits) {
   return el('section', {class: 'chart'}, el('h3', {}, name), el('ol', {}, ...hits.map((hit) => {
     const bar = el('b');
     bar.style.width = `${(hit.count / most) * 100}%`;
-    return el('li', {}, bar, el('span', {}, String(hit.value)), el('span', {}, number(hit.count)));
+    return el('li', {}, bar, el('span', {}, shownValue(hit.value)), el('span', {}, number(hit.count)));
   })));
 }
 

@@ -1,5 +1,5 @@
 // Filters from the fields that the collection's items have, with counts.
-import {$, collectionPath, el, get, number, post} from './base.js';
+import {$, collectionPath, el, get, number, post, shownValue} from './base.js';
 import {changed} from './app.js';
 import {filter, question} from './question.js';
 
@@ -42,7 +42,7 @@ const active = (name) => {
 function label(name) {
   const f = question.filters[name];
   if (!active(name)) return name;
-  if (f.values?.length) return f.values.length === 1 ? `${name}: ${f.values[0]}` : `${name}: ${f.values.length} chosen`;
+  if (f.values?.length) return f.values.length === 1 ? `${name}: ${shownValue(f.values[0])}` : `${name}: ${f.values.length} chosen`;
   return `${name}: ${f.from ?? '…'} – ${f.to ?? '…'}`;
 }
 
@@ -81,7 +81,7 @@ function valueRow(field, hit, chosen) {
     else chosen.delete(hit.value);
     set(field.name, chosen.size ? {values: [...chosen]} : null);
   });
-  return el('label', {class: 'value'}, box, el('span', {class: 'name'}, String(hit.value)), el('span', {class: 'count'}, number(hit.count)));
+  return el('label', {class: 'value'}, box, el('span', {class: 'name'}, shownValue(hit.value)), el('span', {class: 'count'}, number(hit.count)));
 }
 
 async function fillValues(field, popover) {
