@@ -279,6 +279,13 @@ static bool same_shape(const akin_item *a, const akin_item *b)
            (a->width == b->height && a->height == b->width);
 }
 
+/* Nothing to see: a blank page, or a drawing that draws nothing here. Its pixels
+ * say nothing about what is in the file. */
+static bool is_blank(const look *l)
+{
+    return l->has_hashes && l->hashes.detail < AKIN_PICTURE_MIN_DETAIL;
+}
+
 static bool has_frame(const akin_picture_hashes *h)
 {
     return memcmp(&h->whole, &h->trimmed, sizeof h->whole) != 0;
@@ -333,7 +340,8 @@ static bool judge(void *user, size_t at, const akin_item *other)
                           .turn = 1,
                           .content_hash = content};
     e->same_bytes = found->bytes;
-    e->same_pixels = found->pixels && same_shape(&l->item, other);
+    e->same_pixels =
+        found->pixels && same_shape(&l->item, other) && !is_blank(l);
     if (e->same_bytes || e->same_pixels)
         e->level = AKIN_DUPE_EXACT;
     else if (compare(l, found, other, e))

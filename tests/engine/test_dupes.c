@@ -353,6 +353,33 @@ static void test_levels(void **state)
     must_be_clean(p->engine);
 }
 
+static void put_white(place *p, const char *id, const char *comment)
+{
+    akin_buf out = {0};
+    akin_buf_printf(&out, "P6\n# %s\n64 64\n255\n", comment);
+    for (int i = 0; i < 64 * 64; i++)
+        akin_buf_append(&out, "\xff\xff\xff", 3);
+    put_bytes(p, id, out.data, out.size);
+    akin_buf_clear(&out);
+}
+
+/* Two drawings that draw nothing here are not one drawing: only equal bytes
+ * count. */
+static void test_blank(void **state)
+{
+    place *p = *state;
+    put_white(p, "a", "duck");
+    put_white(p, "b", "penguin");
+    akin_dupe_page page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 0);
+    akin_dupe_page_clear(&page);
+    put_white(p, "c", "duck");
+    page = page_of(p, AKIN_LEVEL_NEAR);
+    assert_int_equal(page.n, 1);
+    assert_int_equal(page.groups[0].n, 2);
+    akin_dupe_page_clear(&page);
+}
+
 /* "Not duplicates" for a and b; what is added later, close to both, does not
  * bring b in again. */
 static void test_dismissed_later(void **state)
@@ -525,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_keep_long),
         cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dismissed_later, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_blank, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
