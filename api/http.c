@@ -29,6 +29,7 @@
 #define CONNECTION_MEMORY (64u << 10) /* request line and headers */
 #define HELD_TIMES        4
 #define READ_SECONDS      600 /* a request must be complete after */
+#define HEADER_TIMES      2 /* times idle_s, until a request's headers are in */
 #define TICK_MS           500
 #define STOP_SECONDS      5 /* replies must be out after */
 
@@ -49,7 +50,12 @@ void akin__http_pump(akin_http *http)
     MHD_UNSIGNED_LONG_LONG wait_ms;
 
     if (http->stopped) return;
-    MHD_run(http->daemon);
+    /* At its limit of connections it stops listening, and looks whether it may
+     * again only when it runs. */
+    do {
+        http->closed_one = false;
+        MHD_run(http->daemon);
+    } while (http->closed_one);
     if (MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES)
         uv_timer_start(&http->timer, on_timer, wait_ms, 0);
     else
@@ -351,6 +357,13 @@ static akin_status open_form(akin_http_call *call, akin_error *err)
                      "expected a body of multipart/form-data");
 }
 
+static akin_http_peer *peer_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection,
+                                   MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+        ->socket_context;
+}
+
 /* Headers are there: everything that can be said without the body. */
 static enum MHD_Result begin(akin_http_call *call,
                              struct MHD_Connection *connection,
@@ -360,6 +373,8 @@ static enum MHD_Result begin(akin_http_call *call,
     const char *accept;
 
     call->connection = connection;
+    akin_http_peer *peer = peer_of(connection);
+    if (peer) peer->asking = true;
     accept = value_of(call, "Accept");
     call->html = accept && strstr(accept, "text/html");
     copy_header(call, "If-None-Match", call->if_none_match,
@@ -466,9 +481,13 @@ static void completed(void *user, struct MHD_Connection *connection,
 {
     akin_http *http = user;
     akin_http_call *call = *slot;
+    akin_http_peer *peer = peer_of(connection);
 
-    (void)connection;
     (void)code;
+    if (peer) {
+        peer->asking = false;
+        peer->since_ns = akin_mono_ns();
+    }
     if (!call) return;
     http->held_bytes -= call->body.size;
     http->calls--;
@@ -482,13 +501,39 @@ static void connection_changed(void *user, struct MHD_Connection *connection,
 {
     akin_http *http = user;
 
-    (void)connection;
-    (void)slot;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        akin_http_peer *peer = akin_calloc(1, sizeof *peer);
         http->stats.connections++;
         http->stats.clients++;
-    } else {
-        http->stats.clients--;
+        *slot = peer;
+        if (!peer) return; /* then only silence closes it */
+        *peer =
+            (akin_http_peer){http->peers, connection, akin_mono_ns(), false};
+        http->peers = peer;
+        return;
+    }
+    http->stats.clients--;
+    http->closed_one = true;
+    akin_http_peer **link = &http->peers;
+    while (*link && *link != *slot)
+        link = &(*link)->next;
+    if (*link) *link = (*link)->next;
+    akin_free(*slot);
+    *slot = NULL;
+}
+
+/* libmicrohttpd closes silent connections; one that sends its headers byte by
+ * byte is not silent. */
+static void close_dawdlers(akin_http *http)
+{
+    uint64_t now = akin_mono_ns();
+    uint64_t most = HEADER_TIMES * http->options.idle_s * 1000000000ull;
+
+    for (akin_http_peer *p = http->peers; p; p = p->next) {
+        if (p->asking || now - p->since_ns < most) continue;
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+            p->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        shutdown(info->connect_fd, SHUT_RDWR);
     }
 }
 
@@ -636,10 +681,12 @@ static void on_tick(uv_timer_t *timer)
 {
     akin_http *http = timer->data;
 
-    if (http->stopping)
+    if (http->stopping) {
         stop_if_quiet(http);
-    else
-        akin__http_events_tick(http);
+        return;
+    }
+    akin__http_events_tick(http);
+    close_dawdlers(http);
 }
 
 static void stop_guest(void *arg)

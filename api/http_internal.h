@@ -90,6 +90,14 @@ struct akin_http_call {
     bool failed; /* the reply is an error, what else comes is dropped */
 };
 
+/* A connection, so that one that never comes to its request is closed. */
+typedef struct akin_http_peer {
+    struct akin_http_peer *next;
+    struct MHD_Connection *connection;
+    uint64_t since_ns; /* it connected, or its last request was done */
+    bool asking;       /* the headers of a request are here */
+} akin_http_peer;
+
 struct akin_http {
     akin_service *service;
     akin_http_options options;
@@ -101,6 +109,7 @@ struct akin_http {
     int listener;
     uint16_t port;
     bool stopping, stopped;
+    bool closed_one; /* a connection, in this turn */
     uint64_t stop_ns;
     size_t calls;      /* request structs alive */
     size_t held_bytes; /* in their bodies */
@@ -111,6 +120,7 @@ struct akin_http {
         akin_buf bytes;
     } packed[HTTP_PACKED]; /* constant files, compressed; loop thread */
     size_t npacked;
+    struct akin_http_peer *peers;
     struct akin_http_stream *streams;
     akin_buf events; /* the last event sent */
     bool events_asked;

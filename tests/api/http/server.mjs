@@ -1,6 +1,7 @@
 // Starts a real server for a test, on a free port, with a data directory of its own.
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
+import {get} from 'node:http';
 import {mkdtempSync, rmSync, existsSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
@@ -10,6 +11,14 @@ export const here = dirname(fileURLToPath(import.meta.url));
 export const root = join(here, '..', '..', '..');
 export const model = join(root, 'models', 'starter');
 const program = process.env.AKIN_PROGRAM ?? join(root, 'build', 'akin');
+
+// On a connection of its own that ends with it.
+async function isReady(url) {
+  const [reply] = await once(get(`${url}/readyz`, {agent: false}), 'response');
+  reply.resume();
+  await once(reply, 'end');
+  return reply.statusCode === 200;
+}
 
 // {url, data, stop(), restart(), log}; args: more of the command line.
 export async function startServer(args = []) {
@@ -34,7 +43,7 @@ export async function startServer(args = []) {
       if (child.exitCode !== null) throw new Error(`akin ended: ${server.log}`);
       server.url = /http:\/\/[^/]+/.exec(server.log)?.[0];
       try {
-        if (server.url && (await fetch(`${server.url}/readyz`)).ok) return server;
+        if (server.url && (await isReady(server.url))) return server;
       } catch { /* not yet */ }
       await new Promise((r) => setTimeout(r, 50));
     }
