@@ -103,13 +103,10 @@ akin_status akin_args_values(akin_args *args, float **out, uint32_t *dim,
     float *v = akin_alloc((size_t)n * sizeof *v);
     if (!v) return akin_fail(err, AKIN_NOMEM, "no memory for a vector");
     for (int64_t i = 0; i < n; i++) {
-        double value;
-        if (!akin_span_double(args->argv[args->at++], &value) ||
-            !isfinite((float)value)) {
+        if (!akin_span_float(args->argv[args->at++], &v[i])) {
             akin_free(v);
             return bad_vector(err, "a value is not a finite number");
         }
-        v[i] = (float)value;
     }
     *out = v;
     *dim = (uint32_t)n;

@@ -7,9 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The decimal digits of n before `end`; gives where they begin. */
+static char *digits_before(char *end, uint64_t n)
+{
+    do
+        *--end = (char)('0' + n % 10);
+    while (n /= 10);
+    return end;
+}
+
 static void header(akin_reply *r, char mark, size_t n)
 {
-    akin_buf_printf(&r->out, "%c%zu\r\n", mark, n);
+    char line[24] = {0}, *end = line + sizeof line - 2;
+    memcpy(end, "\r\n", 2);
+    char *start = digits_before(end, n);
+    *--start = mark;
+    akin_buf_append(&r->out, start, (size_t)(end + 2 - start));
 }
 
 /* Copies text onto one line. */
@@ -111,10 +124,41 @@ void akin_reply_double(akin_reply *r, double value)
     number_text(r, digits);
 }
 
+/* The fewest digits, 6 at least, that read back as the same float, as the loop
+ * of %.6g to %.9g below gives them, for what scores are: 0.0001 to 1. False for
+ * other values. m / 10^decimals is rounded once, from two exact numbers. */
+static bool score_digits(float value, char out[40])
+{
+    double x = (double)fabsf(value), ten = 1e6;
+    int decimals = 6;
+    uint64_t m;
+    if (!(x >= 0.0001 && x < 1)) return false;
+    for (double y = x; y < 0.1; y *= 10, decimals++)
+        ten *= 10;
+    for (int more = 0;; more++, decimals++, ten *= 10) {
+        m = (uint64_t)nearbyint(x * ten); /* ties to even, as printf */
+        if ((float)((double)m / ten) == (float)x) break;
+        if (more == 3) return false;
+    }
+    if ((double)m >= ten) return false; /* rounded up to 1 */
+    for (; m % 10 == 0; m /= 10)
+        decimals--;
+    char text[24], *end = text + sizeof text, *start = digits_before(end, m);
+    while (end - start < decimals)
+        *--start = '0';
+    snprintf(out, 40, "%s0.%.*s", value < 0 ? "-" : "", (int)(end - start),
+             start);
+    return true;
+}
+
 void akin_reply_float(akin_reply *r, float value)
 {
     char digits[40];
     if (odd_number(r, (double)value)) return;
+    if (score_digits(value, digits)) {
+        number_text(r, digits);
+        return;
+    }
     for (int precision = 6; precision <= 9; precision++) {
         snprintf(digits, sizeof digits, "%.*g", precision, (double)value);
         if (strtof(digits, NULL) == value) break;

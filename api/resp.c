@@ -128,6 +128,14 @@ static bool arg_begin(akin_resp_parser *p)
     return true;
 }
 
+/* Room for `more` bytes; the block begins large enough for what usually comes. */
+static bool make_room(akin_resp_parser *p, size_t more)
+{
+    size_t want = p->data.size + more;
+    if (want < 64) want = 64;
+    return !akin_grow(&p->data.data, &p->data.capacity, want, 1, NULL);
+}
+
 static bool arg_end(akin_resp_parser *p)
 {
     piece *arg = &p->args[p->argc - 1];
@@ -299,6 +307,29 @@ static akin_resp_state structure_byte(akin_resp_parser *p, uint8_t c)
     }
 }
 
+/* An argument that lies there whole, "$5\r\nhello\r\n", in one step: how many
+ * bytes it took, 0 when it is not whole or not as it should be; then the bytes
+ * are looked at one by one. */
+static size_t take_whole(akin_resp_parser *p, const uint8_t *data, size_t size)
+{
+    size_t at = 1, n = 0;
+    if (*data != '$') return 0;
+    for (; at < size && at < 10 && data[at] >= '0' && data[at] <= '9'; at++)
+        n = n * 10 + (size_t)(data[at] - '0');
+    if (at == 1 || size - at < 4 || size - at - 4 < n || data[at] != '\r' ||
+        data[at + 1] != '\n' || data[at + 2 + n] != '\r' ||
+        data[at + 3 + n] != '\n' || n > p->limits.bulk_bytes ||
+        n > p->limits.request_bytes ||
+        p->data.size > p->limits.request_bytes - n || !make_room(p, n + 1) ||
+        !arg_begin(p))
+        return 0;
+    p->args[p->argc - 1].size = n;
+    memcpy(p->data.data + p->data.size, data + at + 2, n);
+    p->data.size += n;
+    p->data.data[p->data.size++] = 0;
+    return at + 4 + n;
+}
+
 /* Takes as much of a line or an argument as is there; *used grows. */
 static akin_resp_state take_run(akin_resp_parser *p, const uint8_t *data,
                                 size_t size, size_t *used)
@@ -330,6 +361,8 @@ akin_resp_state akin_resp_parse(akin_resp_parser *p, const void *data,
     const uint8_t *bytes = data;
     akin_resp_state state = p->state == AT_BAD ? AKIN_RESP_BAD : AKIN_RESP_MORE;
 
+    size_t whole;
+
     *used = 0;
     *out = NULL;
     while (state == AKIN_RESP_MORE && *used < size) {
@@ -339,6 +372,10 @@ akin_resp_state akin_resp_parse(akin_resp_parser *p, const void *data,
             if (c == '*') ++*used;
         } else if (p->state == AT_BULK_DATA || p->state == AT_INLINE) {
             state = take_run(p, bytes + *used, size - *used, used);
+        } else if (p->state == AT_BULK_MARK &&
+                   (whole = take_whole(p, bytes + *used, size - *used))) {
+            *used += whole;
+            if (!--p->args_left) state = AKIN_RESP_REQUEST;
         } else {
             ++*used;
             state = structure_byte(p, c);
@@ -385,6 +422,64 @@ bool akin_span_double(akin_span text, double *out)
     if (end != digits + text.size || !isfinite(value)) return false;
     *out = value;
     return true;
+}
+
+/* Digits with a point and an exponent, such that their value is m * 10^e with m
+ * below 2^64: false for everything else. */
+static bool plain_number(akin_span text, bool *negative, uint64_t *m, int *e)
+{
+    const char *s = text.data, *end = s + text.size;
+    int digits = 0, power = 0;
+    bool point = false, minus = false;
+    *negative = s < end && *s == '-';
+    if (*negative) s++;
+    *m = 0;
+    *e = 0;
+    for (; s < end && (*s == '.' ? !point : *s >= '0' && *s <= '9'); s++) {
+        if (*s == '.') {
+            point = true;
+            continue;
+        }
+        if (*m || *s != '0') digits++;
+        *m = *m * 10 + (uint64_t)(*s - '0');
+        *e -= point;
+        if (digits > 19) return false;
+    }
+    if (!digits) return false; /* 0 too: it has signs and spellings */
+    if (s == end) return true;
+    if ((*s | 0x20) != 'e' || ++s == end) return false;
+    minus = *s == '-';
+    if (minus || *s == '+') s++;
+    if (s == end || end - s > 3) return false;
+    for (; s < end; s++) {
+        if (*s < '0' || *s > '9') return false;
+        power = power * 10 + (*s - '0');
+    }
+    *e += minus ? -power : power;
+    return true;
+}
+
+/* A vector's components come by the hundred, and strtod, which is exact to the
+ * last bit of a double, takes longer for them than reading them off the socket.
+ * 10^22 is the largest power of ten that a double holds, so that here two
+ * roundings to double come before the one to float. */
+bool akin_span_float(akin_span text, float *out)
+{
+    static const double ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                 1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    bool negative;
+    uint64_t m;
+    int e;
+    double value;
+    if (plain_number(text, &negative, &m, &e) && e >= -22 && e <= 22) {
+        value = e < 0 ? (double)m / ten[-e] : (double)m * ten[e];
+        if (negative) value = -value;
+    } else if (!akin_span_double(text, &value)) {
+        return false;
+    }
+    *out = (float)value;
+    return isfinite(*out);
 }
 
 bool akin_span_is(akin_span text, const char *word)

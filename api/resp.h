@@ -96,6 +96,9 @@ void akin_reply_set(akin_reply *reply, size_t n);
 bool akin_span_int(akin_span text, int64_t *out);
 /* Finite; also accepts what strtod does except hexadecimal. */
 bool akin_span_double(akin_span text, double *out);
+/* The same for a component of a vector: the nearest float, or very rarely, half
+ * way between two, the other one; false when it is beyond floats. */
+bool akin_span_float(akin_span text, float *out);
 /* Compares with a word, upper and lower case alike (ASCII). */
 bool akin_span_is(akin_span text, const char *word);
 

@@ -1,5 +1,6 @@
 /* The RESP parser: whole, byte by byte, cut anywhere, at its limits, hostile and
  * random input; and the writer in both versions. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -320,6 +321,72 @@ static void doubles_round_trip(void **state)
     }
 }
 
+/* Scores have a quick way of their own: the text must be that of the plain one. */
+static void scores_as_printf(void **state)
+{
+    uint64_t seed = 8;
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        akin_reply r = {.proto = 3};
+        char text[40];
+        float f = (float)(next_random(&seed) % 20000001) * 1e-7f - 1;
+        if (i % 2) f = ldexpf(f, -(int)(next_random(&seed) % 16));
+        for (int precision = 6; precision <= 9; precision++) {
+            snprintf(text, sizeof text, ",%.*g\r\n", precision, (double)f);
+            if (strtof(text + 1, NULL) == f) break;
+        }
+        akin_reply_float(&r, f);
+        assert_string_equal(akin_buf_cstr(&r.out), text);
+        akin_buf_clear(&r.out);
+    }
+}
+
+/* -1: not a number. */
+static void assert_float(const char *text, double expected)
+{
+    float f = -1;
+    assert_int_equal(akin_span_float(akin_span_of(text), &f), expected != -1);
+    if (expected != -1) assert_true(f == (float)expected);
+}
+
+static void components(void **state)
+{
+    uint64_t seed = 9;
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        char text[64];
+        uint32_t bits =
+            (uint32_t)(next_random(&seed) << 9 ^ next_random(&seed));
+        float f, read;
+        memcpy(&f, &bits, sizeof f);
+        if (f != f || f - f != 0) continue;
+        snprintf(text, sizeof text, i % 3 ? "%.9g" : "%.17g", (double)f);
+        assert_true(akin_span_float(akin_span_of(text), &read));
+        assert_true(read == f);
+    }
+    assert_float("0", 0);
+    assert_float("5.", 5);
+    assert_float(".5", 0.5);
+    assert_float("+2", 2);
+    assert_float("-3e2", -300);
+    assert_float("3E-2", 0.03);
+    assert_float("00000000000000000000000000012.5", 12.5);
+    assert_float("123456789012345678901234567890", 123456789012345678901e9);
+    assert_float("1e38", 1e38);
+    assert_float("1e39", -1);
+    assert_float("1e-60", 0);
+    assert_float("", -1);
+    assert_float(".", -1);
+    assert_float("-", -1);
+    assert_float("1e", -1);
+    assert_float("1e+", -1);
+    assert_float("1.2.3", -1);
+    assert_float("1 ", -1);
+    assert_float("0x10", -1);
+    assert_float("nan", -1);
+    assert_float("inf", -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +402,8 @@ int main(void)
         cmocka_unit_test(numbers),
         cmocka_unit_test(replies),
         cmocka_unit_test(doubles_round_trip),
+        cmocka_unit_test(scores_as_printf),
+        cmocka_unit_test(components),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
