@@ -121,8 +121,7 @@ static akin_status run_kind(akin_http_call *call, const json_t *query,
                             akin_http_hits *rankings, size_t nrankings,
                             akin_http_hits *hits, akin_error *err)
 {
-    static const char *const unknown[] = {"order_by", "formula",
-                                          "relevance_feedback"};
+    static const char *const unknown[] = {"formula", "relevance_feedback"};
     const json_t *recommend = json_object_get(query, "recommend");
     const json_t *discover = json_object_get(query, "discover");
     const json_t *context = json_object_get(query, "context");
@@ -131,6 +130,10 @@ static akin_status run_kind(akin_http_call *call, const json_t *query,
         if (json_object_get(query, unknown[i]))
             return akin_fail(err, AKIN_UNSUPPORTED, "`query`: akin has no `%s`",
                              unknown[i]);
+    if (json_object_get(query, "order_by") || json_object_get(query, "sample"))
+        return akin_fail(err, AKIN_UNSUPPORTED,
+                         "`query`: akin orders and samples what is stored, not "
+                         "what a `prefetch` found");
     if (is_fusion(query)) {
         akin_status rc = akin__http_fuse(rankings, nrankings, query, hits, err);
         page(hits, want);

@@ -329,7 +329,10 @@ akin_status akin__http_route(akin_http_call *call, const char *method,
         return akin_fail(err, AKIN_UNSUPPORTED,
                          "%s is not possible here, but %s is", method,
                          call->allow);
-    if (!call->route) return akin_fail(err, AKIN_NOT_FOUND, "no such path");
+    if (!call->route)
+        return akin_fail(err, AKIN_NOT_FOUND,
+                         "no such path; /openapi.json lists those that are "
+                         "there");
     for (size_t i = 0; i < n; i++) {
         char *param = (char *)params[i];
         param[strcspn(param, "/")] = 0; /* the last slash before the next */

@@ -118,7 +118,7 @@ static akin_status read_order(const json_t *spec, akin_order *out,
                        "%.60s",
                        direction);
     if (rc || !from || json_is_null(from)) goto done;
-    if (json_is_string(from))
+    if (json_string_length(from))
         akin_buf_text(start, json_string_value(from));
     else if (json_is_number(from))
         akin_json_value(start, from);

@@ -81,6 +81,14 @@ akin_status akin__http_snapshots(akin_http_call *call, akin_error *err)
     return rc;
 }
 
+static akin_status not_there(akin_status rc, const char *name, akin_error *err)
+{
+    return rc == AKIN_NOT_FOUND
+               ? akin_fail(err, rc, "Not found: Snapshot %.255s not found",
+                           name)
+               : rc;
+}
+
 /* {"location": NAME or "file://...", "checksum"} */
 akin_status akin__http_recover_snapshot(akin_http_call *call, akin_error *err)
 {
@@ -95,15 +103,7 @@ akin_status akin__http_recover_snapshot(akin_http_call *call, akin_error *err)
         rc = akin_engine_snapshot_recover(call->engine, call->params[0],
                                           location, checksum, go_on, call, err);
     if (!rc) akin_buf_text(&call->out, "true");
-    return rc;
-}
-
-static akin_status not_there(akin_status rc, const char *name, akin_error *err)
-{
-    return rc == AKIN_NOT_FOUND
-               ? akin_fail(err, rc, "Not found: Snapshot %.255s not found",
-                           name)
-               : rc;
+    return not_there(rc, location, err);
 }
 
 akin_status akin__http_delete_snapshot(akin_http_call *call, akin_error *err)

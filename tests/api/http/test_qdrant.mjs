@@ -260,6 +260,8 @@ test('scroll in the order of a field', async () => {
   await assert.rejects(client.scroll('cities', {order_by: 'price', offset: 1}), {status: 400});
   await assert.rejects(client.scroll('cities', {order_by: {key: 'price', direction: 'up'}}), {status: 400});
   await assert.rejects(client.scroll('cities', {order_by: {key: 'price', start_from: 'soon'}}), {status: 400});
+  await assert.rejects(client.scroll('cities', {order_by: {key: 'price', start_from: ''}}), {status: 400});
+  await assert.rejects(client.scroll('cities', {order_by: {direction: 'asc'}}), {status: 400});
   await assert.rejects(client.scroll('cities', {order_by: 7}), {status: 400});
 });
 
@@ -292,7 +294,8 @@ test('aliases stand for collections, move in one step, and survive a restart', a
   const alias = async (...actions) => client.updateCollectionAliases({actions});
   assert.equal(await alias({create_alias: {collection_name: 'cities', alias_name: 'towns'}}), true);
   assert.deepEqual((await client.getAliases()).aliases, [{alias_name: 'towns', collection_name: 'cities'}]);
-  assert.deepEqual((await client.getCollectionAliases('cities')).aliases.length, 1);
+  for (const name of ['cities', 'towns'])
+    assert.equal((await client.getCollectionAliases(name)).aliases.length, 1);
   assert.equal((await client.count('towns')).count, 6);
   assert.equal((await client.query('towns', {query: probe, limit: 1})).points[0].id, 4);
   assert.equal((await client.getCollection('towns')).points_count, 6);
