@@ -137,14 +137,13 @@ static int dismiss_all(review *r)
         members[i] = i;
     int code = dismiss(r, members, g->n, undo);
     akin_free(members);
-    if (code) return code;
-    if (!undo) {
-        decide(r, DISMISSED);
+    if (code || !undo) {
+        if (!code) decide(r, DISMISSED);
         return code;
     }
     r->decisions[r->at] = OPEN;
     printf("they may be duplicates again\n");
-    return code;
+    return AKIN_EXIT_OK;
 }
 
 static bool same_members(const akin_dupe_group *a, const akin_dupe_group *b)

@@ -87,6 +87,19 @@ static void remove_folder_of(const char *path)
     akin_free(folder);
 }
 
+/* Its folder may have been removed when it was empty. */
+static akin_status make_folder_of(const char *path, akin_error *err)
+{
+    char *folder = akin_strdup(path);
+    char *slash = folder ? strrchr(folder, '/') : NULL;
+    if (slash) *slash = 0;
+    akin_status rc = !folder ? akin_fail(err, AKIN_NOMEM, "no memory")
+                     : slash && slash != folder ? akin_dir_make(folder, err)
+                                                : AKIN_OK;
+    akin_free(folder);
+    return rc;
+}
+
 static outcome undo_file(const json_t *line, akin_error *err)
 {
     const char *path = text_of(line, "path"), *to = text_of(line, "to");
@@ -99,6 +112,7 @@ static outcome undo_file(const json_t *line, akin_error *err)
                 akin_dedup_actions[AKIN_DEDUP_HARDLINK]))
         return undo_link(line, err);
     if (!lstat(path, &at)) return look_at_file(line, err);
+    if (make_folder_of(path, err)) return FAILED;
     if (*to) {
         if (akin_dedup_move(to, path, err)) return FAILED;
         remove_folder_of(to);

@@ -65,6 +65,21 @@ static void test_trash(void **state)
     assert_int_equal(count_files(path), 1);
 }
 
+/* The folder that a picture was in went when it was empty. */
+static void test_folder_gone(void **state)
+{
+    (void)state;
+    char sub[160];
+    three_pictures();
+    snprintf(sub, sizeof sub, "%s/x", folder);
+    assert_int_equal(mkdir(sub, 0700), 0);
+    copy_to("shoes-1.jpg", "x/c.jpg");
+    run("--apply $DIR/pictures --keep name", 0, "2 files moved", NULL);
+    assert_int_equal(rmdir(sub), 0);
+    run("--undo", 0, "2 files are back, 0 failed", NULL);
+    assert_true(is_there("x/c.jpg") && is_there("b.jpg"));
+}
+
 /* Between reading and acting nothing may change unseen: a program that changes
  * the file while keeping its time and size is caught by the bytes. */
 static void test_changed(void **state)
@@ -363,13 +378,20 @@ static void test_kill(void **state)
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        TEST(test_usage),        TEST(test_dry_run),
-        TEST(test_trash),        TEST(test_changed),
-        TEST(test_links),        TEST(test_delete),
-        TEST(test_formats),      TEST(test_names),
-        TEST(test_other_links),  TEST(test_linked_and_changed),
-        TEST(test_other_device), TEST(test_read_only),
-        TEST(test_collection),   TEST(test_kill)};
+    const struct CMUnitTest tests[] = {TEST(test_usage),
+                                       TEST(test_dry_run),
+                                       TEST(test_trash),
+                                       TEST(test_folder_gone),
+                                       TEST(test_changed),
+                                       TEST(test_links),
+                                       TEST(test_delete),
+                                       TEST(test_formats),
+                                       TEST(test_names),
+                                       TEST(test_other_links),
+                                       TEST(test_linked_and_changed),
+                                       TEST(test_other_device),
+                                       TEST(test_read_only),
+                                       TEST(test_collection),
+                                       TEST(test_kill)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
