@@ -138,11 +138,71 @@ static void test_other_device(void **state)
     nftw(other, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* The items of a collection, without the times of their rows, which --undo does
+ * not bring back. */
+static char *items(void)
+{
+    char *out, *err, *to;
+    assert_int_equal(
+        akin(&place, "get --data \"$DIR/data\" -c shop A B", &out, &err), 0);
+    free(err);
+    to = out;
+    for (char *line = out, *next; *line; line = next) {
+        next = line + strcspn(line, "\n");
+        next += *next == '\n';
+        if (!strncmp(line, "added", 5) || !strncmp(line, "changed", 7))
+            continue;
+        memmove(to, line, (size_t)(next - line));
+        to += next - line;
+    }
+    *to = 0;
+    return out;
+}
+
+/* Of a collection: merging, the file, the item. */
+static void test_collection(void **state)
+{
+    (void)state;
+    if (sanitized()) skip();
+    char path[160];
+    int n = 0;
+    copy_to("hat-1.jpg", "a.jpg");
+    copy_to("hat-1.jpg", "b.jpg");
+    snprintf(path, sizeof path, "%s/shop.csv", place.dir);
+    assert_int_equal(
+        akin_file_replace(path,
+                          akin_span_of("id,image,caption,tags,price\n"
+                                       "A,pictures/a.jpg,a hat,red,\n"
+                                       "B,pictures/b.jpg,red hat,wool,9\n"),
+                          NULL),
+        0);
+    also("add -c shop -q $DIR/shop.csv", NULL);
+    char *before = items();
+    assert_non_null(strstr(before, "red hat"));
+    for (int moment = 1; moment < MOMENTS; moment++) {
+        char args[160];
+        snprintf(args, sizeof args, "-c shop --apply --prefer '%s/a'", folder);
+        bool killed = run_until(args, moment);
+        if (!killed) assert_false(photo_at("b.jpg"));
+        run_until("--undo", 0);
+        expect_whole("apply", moment);
+        char *after = items();
+        if (strcmp(before, after) != 0)
+            fail_msg("moment %d:\n%s\nnow:\n%s", moment, before, after);
+        free(after);
+        n += killed;
+        if (!killed) break;
+    }
+    free(before);
+    assert_true(n >= 6 && n < MOMENTS - 1);
+    print_message("a collection: killed at %d moments\n", n);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(test_trash), TEST(test_hardlink),
-                                       TEST(test_delete),
-                                       TEST(test_other_device)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_trash), TEST(test_hardlink), TEST(test_delete),
+        TEST(test_other_device), TEST(test_collection)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
