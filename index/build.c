@@ -237,7 +237,10 @@ static akin_status train(build *b, akin_error *err)
     head->ivf_dim = akin__ivf_dim(head->dim);
     head->nlist = choice.nlist;
     head->m = choice.m;
+    head->trained_on = head->rows;
     n = choice.sample;
+    if (akin__training_load(b->index, head, b->params, &b->ivf))
+        return tick(b, "train", 1, 1, err);
     akin__ivf_train how = {.dim = head->dim,
                            .nlist = head->nlist,
                            .m = head->m,
@@ -273,10 +276,10 @@ static akin_status train(build *b, akin_error *err)
         float_row(b, row, sample + i * head->ivf_dim);
     }
     rc = akin__ivf_train_new(&how, sample, got, &b->ivf, err);
+    if (!rc) akin__training_save(b->index, head, b->params, b->ivf);
 done:
     akin_free(sample);
     akin_free(rows);
-    b->head.trained_on = head->rows;
     b->report->train_seconds = seconds_since(start);
     return rc;
 }
@@ -612,6 +615,7 @@ static akin_status run_build(build *b, akin_error *err)
         explain(b, gen);
         rc = swap_in(b, gen, err);
         if (rc) akin__gen_unref(gen);
+        if (!rc && b->train) akin__training_forget(index);
     }
     /* a generation that could not be swapped in is not the truth */
     if (index->dir)

@@ -34,7 +34,7 @@ typedef struct {
 int akin__shim_train(const shim_training *how, const float *sample, int64_t n,
                      FaissIndex **out, shim_message msg);
 /* Empty, with the training of `from`, and its codes: row_map (old row -> new,
- * -1: none), of n_rows. */
+ * -1: none), of n_rows; 0: only the training. */
 int akin__shim_copy(const FaissIndex *from, const int64_t *row_map,
                     int64_t n_rows, FaissIndex **out, shim_message msg);
 /* *fit: sum over vectors of the inner product with their centroid. */

@@ -12,6 +12,7 @@
  *   curve.c       recall measured
  *   plan.c        nprobe and candidates chosen from it, and by cost
  *   choose.c      how many lists and code bytes to build
+ *   training.c    what an interrupted build leaves to the next
  *   build.c       a new generation
  *
  * Concurrency. An index's state is one akin__view: a generation, its
@@ -458,6 +459,18 @@ akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
 /* The cheapest settings that reach `recall` at the curve's k, or some that are
  * usual where it was not measured; false: only exact does. */
 bool akin__curve_pick(const akin_curve *curve, float recall, akin__plan *plan);
+
+/* ---- training.c ------------------------------------------------------------------ */
+
+/* Keeps a training in the index's folder, best effort. head: dim, rows, nlist
+ * and m are set. */
+void akin__training_save(const akin_index *index, const akin__head *head,
+                         const akin_build_params *params, const akin__ivf *ivf);
+/* True: *out is what an interrupted build had trained, empty, and head->nlist
+ * its. */
+bool akin__training_load(const akin_index *index, akin__head *head,
+                         const akin_build_params *params, akin__ivf **out);
+void akin__training_forget(const akin_index *index);
 
 /* ---- choose.c -------------------------------------------------------------------- */
 

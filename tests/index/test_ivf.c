@@ -153,6 +153,104 @@ static void test_recall_tombstones_merge_reload(void **state)
     space_free(&s);
 }
 
+static bool stop_in_add(void *user, const char *phase, uint64_t done,
+                        uint64_t total)
+{
+    int *training = user;
+    (void)done;
+    *training += strcmp(phase, "train") == 0 && total > 1;
+    return strcmp(phase, "add") != 0;
+}
+
+/* What was trained before an interruption is not trained again, also by another
+ * process; unless it is damaged, or is of other lists. */
+static void test_an_interrupted_build_goes_on(void **state)
+{
+    (void)state;
+    space s;
+    akin_error err;
+    akin_index_stats stats;
+    char path[64];
+    int training = 0;
+    akin_build_params params = {
+        .retrain = true, .progress = stop_in_add, .user = &training};
+    bool exact;
+    space_make(&s, true);
+    snprintf(path, sizeof path, "%s/training.akin", s.dir);
+    assert_int_not_equal(access(path, F_OK), 0); /* done: forgotten */
+    assert_int_equal(akin_index_build(s.index, 43, &params, NULL, &err),
+                     AKIN_CANCELLED);
+    assert_true(training > 2);
+    assert_int_equal(access(path, F_OK), 0);
+    akin_index_close(s.index);
+    space_open(&s);
+
+    training = 0;
+    params.nlist = 50; /* not what was trained */
+    assert_int_equal(akin_index_build(s.index, 43, &params, NULL, &err),
+                     AKIN_CANCELLED);
+    assert_true(training > 2);
+    training = 0; /* now it is */
+    assert_int_equal(akin_index_build(s.index, 43, &params, NULL, &err),
+                     AKIN_CANCELLED);
+    assert_int_equal(training, 0);
+
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, 5000, SEEK_SET), 0);
+    assert_int_equal(fputc('x', f), 'x');
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(akin_index_build(s.index, 43, &params, NULL, &err),
+                     AKIN_CANCELLED);
+    assert_true(training > 2); /* and wrote it anew */
+
+    training = 0;
+    params.progress = NULL;
+    ok(akin_index_build(s.index, 43, &params, NULL, &err), &err);
+    assert_int_not_equal(access(path, F_OK), 0);
+    akin_index_get_stats(s.index, &stats);
+    assert_int_equal(stats.nlist, 50);
+    params = (akin_build_params){.retrain = true};
+    ok(akin_index_build(s.index, 43, &params, NULL, &err), &err);
+    check_floors(&s);
+    akin_search_params all = AKIN_SEARCH_DEFAULTS;
+    all.nprobe = UINT32_MAX;
+    all.candidates = N;
+    assert_true(mean_recall(&s, &all, &exact) == 1);
+    space_free(&s);
+}
+
+/* However little memory is allowed, a build has as many lists as it can train. */
+static void test_memory_bounds_the_training(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t memory;
+        uint32_t nlist;
+        uint64_t sample;
+    } cases[] = {{0, 153, 6000},           /* N / 39 */
+                 {600 * DIM * 4, 30, 600}, /* 20 points a list */
+                 {300 * DIM * 4, 15, 300}};
+    space s;
+    akin_error err;
+    akin_index_choice choice;
+    akin_index_stats stats;
+    space_make(&s, false);
+    for (size_t i = 0; i < 3; i++) {
+        akin_build_params params = {.retrain = true,
+                                    .memory_bytes = cases[i].memory};
+        akin_index_choose(s.index, &params, &choice);
+        printf("%llu bytes: %s\n", (unsigned long long)cases[i].memory,
+               choice.why);
+        assert_int_equal(choice.nlist, cases[i].nlist);
+        assert_int_equal(choice.sample, cases[i].sample);
+        ok(akin_index_build(s.index, 1, &params, NULL, &err), &err);
+        akin_index_get_stats(s.index, &stats);
+        assert_int_equal(stats.nlist, cases[i].nlist);
+    }
+    space_free(&s);
+}
+
 /* What is asked for holds at any k, with and without a filter. */
 static void test_larger_k(void **state)
 {
@@ -400,6 +498,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recall_tombstones_merge_reload),
+        cmocka_unit_test(test_an_interrupted_build_goes_on),
+        cmocka_unit_test(test_memory_bounds_the_training),
         cmocka_unit_test(test_larger_k),
         cmocka_unit_test(test_all_lists_equal_exact),
         cmocka_unit_test(test_filter_never_costs_results),
