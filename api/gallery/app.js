@@ -10,7 +10,7 @@ import {addFiles} from './upload.js';
 import {filter, fromAddress, isEmpty, question, terms, toAddress} from './question.js';
 
 const PAGE = 60, MOST = 9900;
-const shown = {points: [], next: undefined, done: false, loading: null, random: false, total: null};
+const shown = {points: [], next: undefined, done: false, loading: null, asking: false, random: false, total: null};
 
 // ---- results -----------------------------------------------------------------------
 
@@ -89,6 +89,7 @@ async function ask() {
     say(0);
     return emptyNote();
   }
+  shown.asking = true;
   $('results').classList.add('waiting');
   $('results').setAttribute('aria-busy', 'true');
   try {
@@ -111,11 +112,13 @@ async function ask() {
   } finally {
     if (shown.loading === loading) {
       shown.loading = null;
+      shown.asking = false;
       $('results').classList.remove('waiting');
       $('results').setAttribute('aria-busy', 'false');
     }
   }
-  fill();
+  if (typing) askTyped();
+  else fill();
 }
 
 // The next page, while its place is near the window.
@@ -201,6 +204,8 @@ $('review').addEventListener('click', () => {
   drawView();
 });
 
+// What is typed is asked at once, or when what was asked before is answered; that may be given up.
+const PATIENCE_MS = 150;
 let typing = 0; // a timer: what stands in a field is not asked yet
 function forgetTyping() {
   clearTimeout(typing);
@@ -211,15 +216,15 @@ function takeTyped() {
   question.words = $('words').value.trim();
   question.without = $('without').value.trim();
 }
+function askTyped() {
+  const before = JSON.stringify([question.words, question.without]);
+  takeTyped();
+  if (before !== JSON.stringify([question.words, question.without])) changed(false);
+}
 for (const id of ['words', 'without']) {
   $(id).addEventListener('input', () => {
     clearTimeout(typing);
-    typing = setTimeout(() => {
-      typing = 0;
-      const before = question.words + '\n' + question.without;
-      takeTyped();
-      if (before !== question.words + '\n' + question.without) changed(false);
-    }, 50);
+    typing = setTimeout(askTyped, shown.asking ? PATIENCE_MS : 0);
   });
 }
 $('search').addEventListener('submit', (event) => {

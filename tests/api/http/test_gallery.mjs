@@ -13,12 +13,14 @@ const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-backgro
   '--disable-component-update', '--disable-sync', '--no-first-run'];
 const skip = !program ? 'no Chromium here (Debian: apt-get install chromium)'
   : !existsSync(join(model, 'model.safetensors')) ? 'no model in models/starter' : false;
+const PATIENCE_MS = 120000;
 const desktop = {width: 1280, height: 800}, phone = {width: 390, height: 844};
 
 async function openBrowser(server, size, scheme = 'light') {
   const profile = mkdtempSync(join(tmpdir(), 'akin-chromium-'));
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: program, args: flags, viewport: size, colorScheme: scheme, hasTouch: size === phone, isMobile: size === phone});
+    executablePath: program, args: flags, timeout: PATIENCE_MS, viewport: size, colorScheme: scheme, hasTouch: size === phone, isMobile: size === phone});
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = context.pages()[0] ?? await context.newPage();
   const seen = {errors: [], foreign: []};
   page.on('pageerror', (e) => seen.errors.push(e.message));
@@ -33,9 +35,9 @@ async function openBrowser(server, size, scheme = 'light') {
 
 // Names of the pictures, as a reader of the screen gets them.
 const names = (page) => page.locator('#grid .tile').evaluateAll((tiles) => tiles.map((t) => t.querySelector('img')?.alt ?? t.textContent));
-// Waits as long as a loaded machine may need; who fails waits in vain for half a minute.
+// Waits as long as a loaded machine may need; who fails waits in vain.
 const until = async (what, check) => {
-  for (const end = Date.now() + 30000; Date.now() < end;) {
+  for (const end = Date.now() + PATIENCE_MS; Date.now() < end;) {
     if (await check()) return;
     await new Promise((r) => setTimeout(r, 50));
   }

@@ -59,7 +59,7 @@ const samples = (text) => new Map(text.split('\n').filter((l) => l && l[0] !== '
 describe('watching', () => {
   let server, redis;
   before(async () => {
-    server = await startServer();
+    server = await startServer(['--slow-log', '0']);
     redis = await resp(server);
     await ask(server, 'PUT', '/collections/v', {vectors: {size: 32, distance: 'Cosine'}});
     const points = Array.from({length: 300}, (_, i) => ({id: i, vector: about(0)}));
@@ -92,6 +92,9 @@ describe('watching', () => {
     const usual = await drift();
     for (let i = 0; i < 60; i++) await ask(server, 'POST', '/collections/v/points/query', {query: about(9), limit: 1});
     const other = await drift();
+    // scrapes, questions and changes side by side
+    await Promise.all(Array.from({length: 40}, (_, i) => (i % 4 ? ask(server, 'POST', '/collections/v/points/query', {query: about(9), limit: 1})
+      : i % 8 ? scrape(server) : ask(server, 'PUT', '/collections/v/points', {points: [{id: i, vector: about(0)}]}))));
     assert.ok(usual < 0.2 && other > usual + 0.3, `${usual} ${other}`);
     assert.ok(samples(await scrape(server)).get('akin_ingest_drift{collection="v",space="image"}') < 0.2);
   });
