@@ -12,18 +12,24 @@ const state = {cursor: 0, done: true, loading: null, comparing: null, pending: 0
 const path = () => `${collectionPath(question.collection)}/duplicates`;
 const name = (id) => String(id).split('/').pop();
 
+// A file's name, to be broken behind its punctuation.
+const breakable = (text) => text.split(/(?<=[_.-])/).flatMap((part, i) => (i ? [el('wbr'), part] : [part]));
+
 // ---- a group --------------------------------------------------------------------------
 
-function evidence(member) {
+// How a member compares with the one in the middle, or with a copy of that one.
+function evidence(group, member) {
   if (member.beside === undefined) return 'the others are compared with this one';
-  if (member.same === 'bytes') return 'the same file, byte for byte';
+  const middle = group.members.find((m) => m.beside === undefined)?.id;
+  const of = member.beside === middle ? '' : `, as ${member.beside}`;
+  if (member.same === 'bytes') return `the same file, byte for byte${of}`;
   const parts = [];
   if (member.same === 'pixels') parts.push('the same pixels');
   if (Number.isFinite(member.similarity) && member.similarity !== null) parts.push(`pictures agree to ${member.similarity.toFixed(3)}`);
   if (Number.isInteger(member.distance) && member.same !== 'pixels') parts.push(`hashes ${member.distance} of 255 apart`);
   if (Number.isFinite(member.cosine) && member.cosine !== null) parts.push(`embeddings ${member.cosine.toFixed(3)}`);
   if (member.turn > 1) parts.push('turned or mirrored');
-  return parts.join(', ');
+  return parts.join(', ') + of;
 }
 
 function figures(member) {
@@ -56,20 +62,20 @@ function memberCard(group, card, member) {
   keep.setAttribute('aria-label', `Keep ${member.id}`);
   const folder = String(member.id).split('/').slice(0, -1).join('/') || null;
   return el('li', {class: member.keep ? 'member best' : 'member'}, picture(group, member),
-    el('p', {class: 'name'}, name(member.id)), folder && el('p', {class: 'where'}, folder),
+    el('p', {class: 'name'}, ...breakable(name(member.id))), folder && el('p', {class: 'where'}, folder),
     el('p', {class: 'figures'}, figures(member)),
-    el('p', {class: 'evidence'}, evidence(member)), keep);
+    el('p', {class: 'evidence'}, evidence(group, member)), keep);
 }
 
 const actions = (group, card) => [
   el('button', {class: 'quiet', type: 'button', onclick: () => dismiss(group, card)}, 'Not duplicates'),
-  el('span', {class: 'why'}, group.why ? `Suggested: ${name(group.keep)}: ${group.why}` : ''),
+  el('span', {class: 'why'}, group.why ? `Suggested: ${group.keep}, ${group.why}` : ''),
 ];
 
 function drawGroup(group, card) {
   card.className = 'group';
   card.replaceChildren(
-    el('h3', {}, el('span', {class: `level ${group.level}`}, LEVEL_NAMES[group.level]), `${group.members.length} pictures`),
+    el('h3', {}, el('span', {class: `level is-${group.level}`}, LEVEL_NAMES[group.level]), `${group.members.length} pictures`),
     el('ul', {class: 'members'}, ...group.members.map((m) => memberCard(group, card, m))),
     el('div', {class: 'acts'}, ...actions(group, card)));
 }
@@ -101,7 +107,7 @@ async function dismiss(group, card) {
   const points = group.members.map((m) => m.id);
   try {
     await post(`${path()}/dismiss`, {points});
-    settle(card, `${name(points[0])} and ${points.length - 1} more are no duplicates of each other.`, async () => {
+    settle(card, `${points[0]} and ${points.length - 1} more are no duplicates of each other.`, async () => {
       try {
         await post(`${path()}/dismiss`, {points, undo: true});
         drawGroup(group, card);
@@ -120,7 +126,7 @@ async function keepOnly(group, card, member) {
   try {
     await post(`${path()}/keep`, {keep: member.id, points});
     state.removed += points.length;
-    settle(card, `${name(member.id)} stays, ${points.length === 1 ? name(points[0]) : `${points.length} others`} left the collection.`);
+    settle(card, `${member.id} stays, ${points.length === 1 ? points[0] : `${points.length} others`} left the collection.`);
   } catch (error) {
     failed(card, error);
   }
@@ -137,7 +143,7 @@ function confirmKeep(group, card, member) {
   const yes = el('button', {class: 'action', type: 'button', onclick: () => keepOnly(group, card, member)}, others === 1 ? 'Remove it' : `Remove ${others}`);
   acts.classList.add('asking');
   acts.replaceChildren(el('span', {class: 'why'},
-    `Keep ${name(member.id)} and take ${others === 1 ? 'the other item' : `${others} other items`} out of the collection? What is known of ${others === 1 ? 'it' : 'them'} is added to the one that stays; files are not touched.`),
+    `Keep ${member.id} and take ${others === 1 ? 'the other item' : `${others} other items`} out of the collection? What is known of ${others === 1 ? 'it' : 'them'} is added to the one that stays; files are not touched.`),
   yes, el('button', {class: 'quiet', type: 'button', onclick: back}, 'Cancel'));
   acts.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape' || !acts.classList.contains('asking')) return;

@@ -268,13 +268,13 @@ describe('gallery', {skip}, () => {
     await page.keyboard.press('ArrowRight');
     assert.ok(await at('#groups > li:nth-child(1) .member:nth-child(2) .tile'));
     await page.keyboard.press('k');
-    await review('asked first', /Keep 2\.svg and take 2 other items out of the collection/);
+    await review('asked first', /Keep red\/2\.svg and take 2 other items out of the collection/);
     await page.keyboard.press('Escape');
     await until('not asked any more', async () => (await page.locator('.asking').count()) === 0);
     assert.equal(await count(), 7);
     await page.locator('.member:nth-child(2) .quiet').first().click();
     await page.keyboard.press('Enter');
-    await review('one stays', /2\.svg stays, 2 others left the collection/);
+    await review('one stays', /red\/2\.svg stays, 2 others left the collection/);
     assert.equal(await count(), 5);
 
     await page.locator('.member:nth-child(3) .tile').last().click();
