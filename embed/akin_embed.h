@@ -298,6 +298,30 @@ void akin_picture_compare(const akin_picture_hashes *a,
                           const akin_picture_hashes *b, bool turned,
                           akin_picture_match *out);
 
+/* How much of the sketch, 0..1, lies in even areas: 0.08 in most photographs of
+ * clothes, 0.4 in most drawings. */
+float akin_picture_evenness(const akin_picture_hashes *hashes);
+
+/* The picture in 32 x 32 colours, [1] without its border when it has one. */
+typedef struct {
+    uint8_t planes[2][3][AKIN_PICTURE_SKETCH * AKIN_PICTURE_SKETCH];
+    bool framed;
+} akin_picture_colours;
+
+/* A thumbnail will do. Fails with AKIN_INVALID, AKIN_NOMEM. */
+akin_status akin_picture_get_colours(const akin_picture *picture,
+                                     akin_picture_colours *out,
+                                     akin_error *err);
+
+/* How much b, turned, looks other than a in the place where it does so most,
+ * relative to the contrast of both; frames, small crops, brightness and tint set
+ * aside. Copies have less than AKIN_PICTURE_COLOUR_LIMIT. 0.2 ms. */
+float akin_picture_colour_difference(const akin_picture_colours *a,
+                                     const akin_picture_colours *b,
+                                     uint32_t orientation);
+
+#define AKIN_PICTURE_COLOUR_LIMIT 0.28f
+
 /* A JPEG of at most max_side x max_side pixels, never larger than the picture,
  * appended to *jpeg. Fails with AKIN_INVALID, AKIN_NOMEM, AKIN_INTERNAL. */
 akin_status akin_picture_thumbnail(const akin_picture *picture,

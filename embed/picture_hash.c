@@ -36,7 +36,8 @@
 #define COS_BITS    14
 
 #define TRIM_TOLERANCE 10 /* of 255: noise in a border, not a white wall */
-#define TRIM_SHARE     3  /* at most 1/3 of a side is border */
+#define TRIM_SHARE     3  /* at most 1/3 of a side at a time */
+#define TRIM_ROUNDS    6
 
 /* ---- sketch and hash ------------------------------------------------------ */
 
@@ -134,63 +135,77 @@ static bool one_colour(const uint8_t *line, size_t step, uint32_t n,
 }
 
 /* Takes lines off the four sides while they have the colour of the side's
- * corner; twice, since a corner may lie in the border of another side. */
+ * corner; again while that changes anything, since a corner may lie in the border
+ * of another side, and a margin inside a frame. */
 static box find_borders(const akin_picture *p)
 {
     size_t stride = (size_t)p->width * 3;
-    uint32_t most_x = p->width / TRIM_SHARE, most_y = p->height / TRIM_SHARE;
-    box b = {0, 0, p->width, p->height};
-    int round;
+    box b = {0, 0, p->width, p->height}, before;
+    int round = 0;
 
 #define AT(x, y) (p->pixels + (size_t)(y)*stride + (size_t)(x)*3)
-    for (round = 0; round < 2; round++) {
+    do {
+        uint32_t most_x = (b.right - b.left) / TRIM_SHARE;
+        uint32_t most_y = (b.bottom - b.top) / TRIM_SHARE;
+        const box least = {b.left + most_x, b.top + most_y, b.right - most_x,
+                           b.bottom - most_y};
         const uint8_t *near = AT(b.left, b.top);
         const uint8_t *far = AT(b.right - 1, b.bottom - 1);
 
-        while (b.top < most_y &&
+        before = b;
+        while (b.top < least.top &&
                one_colour(AT(b.left, b.top), 3, b.right - b.left, near))
             b.top++;
-        while (p->height - b.bottom < most_y &&
+        while (b.bottom > least.bottom &&
                one_colour(AT(b.left, b.bottom - 1), 3, b.right - b.left, far))
             b.bottom--;
         near = AT(b.left, b.top);
         far = AT(b.right - 1, b.bottom - 1);
-        while (b.left < most_x &&
+        while (b.left < least.left &&
                one_colour(AT(b.left, b.top), stride, b.bottom - b.top, near))
             b.left++;
         while (
-            p->width - b.right < most_x &&
+            b.right > least.right &&
             one_colour(AT(b.right - 1, b.top), stride, b.bottom - b.top, far))
             b.right--;
-    }
+    } while (memcmp(&before, &b, sizeof b) != 0 && ++round < TRIM_ROUNDS);
 #undef AT
     return b;
+}
+
+akin_status akin__picture_inner(const akin_picture *picture, akin_picture *out,
+                                akin_error *err)
+{
+    box b = find_borders(picture);
+    size_t bytes = (size_t)(b.right - b.left) * 3, y;
+
+    *out =
+        (akin_picture){.width = b.right - b.left, .height = b.bottom - b.top};
+    if (out->width == picture->width && out->height == picture->height)
+        return AKIN_OK;
+    out->pixels = akin_alloc(bytes * out->height);
+    if (out->pixels == NULL)
+        return akin_fail(err, AKIN_NOMEM, "not enough memory for a hash");
+    for (y = 0; y < out->height; y++)
+        memcpy(out->pixels + y * bytes,
+               picture->pixels + ((b.top + y) * picture->width + b.left) * 3,
+               bytes);
+    return AKIN_OK;
 }
 
 static akin_status hash_trimmed(const akin_picture *picture,
                                 akin_picture_hashes *out, akin_error *err)
 {
     uint8_t sketch[SIDE * SIDE];
-    box b = find_borders(picture);
-    akin_picture inner = {.width = b.right - b.left,
-                          .height = b.bottom - b.top};
-    size_t bytes = (size_t)inner.width * 3, y;
-    akin_status rc;
+    akin_picture inner;
+    akin_status rc = akin__picture_inner(picture, &inner, err);
 
-    if (inner.width == picture->width && inner.height == picture->height) {
-        out->trimmed = out->whole;
-        return AKIN_OK;
-    }
-    inner.pixels = akin_alloc(bytes * inner.height);
-    if (inner.pixels == NULL)
-        return akin_fail(err, AKIN_NOMEM, "not enough memory for a hash");
-    for (y = 0; y < inner.height; y++)
-        memcpy(inner.pixels + y * bytes,
-               picture->pixels + ((b.top + y) * picture->width + b.left) * 3,
-               bytes);
+    if (rc) return rc;
+    out->trimmed = out->whole;
+    if (inner.pixels == NULL) return AKIN_OK;
     rc = draw_sketch(&inner, sketch, err);
     if (rc == AKIN_OK) out->trimmed = sign_hash(sketch);
-    akin_free(inner.pixels);
+    akin_picture_clear(&inner);
     return rc;
 }
 

@@ -55,6 +55,10 @@ akin_status akin__picture_jpeg(akin_span bytes,
                                const akin_picture_options *options,
                                uint64_t deadline_ns, akin_picture *out,
                                bool *done, akin_error *err);
+/* What borders of one colour enclose, to be cleared; no pixels when there are
+ * none. Fails with AKIN_NOMEM. */
+akin_status akin__picture_inner(const akin_picture *picture, akin_picture *out,
+                                akin_error *err);
 /* Appends a JPEG of rgb (height, width, 3). */
 akin_status akin__picture_write_jpeg(const uint8_t *rgb, uint32_t width,
                                      uint32_t height, akin_buf *out,
