@@ -131,12 +131,6 @@ struct akin_http {
 
 /* Lets libmicrohttpd do what can be done without waiting. Loop thread. */
 void akin__http_pump(akin_http *http);
-
-/* ---- http_send.c --------------------------------------------------------- */
-
-/* Queues the reply, cut to the range asked for, 304 where nothing changed, and
- * counts the request. */
-enum MHD_Result akin__http_send(akin_http_call *call);
 /* The headers that every reply has. */
 void akin__http_headers(struct MHD_Response *response,
                         const akin_http_call *call);

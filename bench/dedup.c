@@ -14,7 +14,12 @@
  * (bench/peers/dedup writes them). JUDGED lists pairs of originals that are one
  * picture, or variants of it, in truth: they count neither as right nor as wrong.
  * A copy is found when it comes in one group with its original; precision is over
- * all pairs of all groups. Wrong pairs are listed in OUT/wrong-NAME.tsv. */
+ * all pairs of all groups. Wrong pairs are listed in OUT/wrong-NAME.tsv.
+ *
+ *   bench_dedup grow OUT N
+ *
+ * puts N synthetic pictures into OUT (bench/dedup_grow.c). */
+#include "dedup_grow.h"
 #include "dedup_score.h"
 
 #include "../tests/embed/labelled_library.h"
@@ -45,7 +50,8 @@ static int usage(void)
     fprintf(stderr,
             "usage: bench_dedup make OUT EACH SOURCE:CHANGED[:MOST] ...\n"
             "       bench_dedup measure OUT [JUDGED] [NAME=GROUPS[@MOST] "
-            "...]\n");
+            "...]\n"
+            "       bench_dedup grow OUT N\n");
     return 2;
 }
 
@@ -227,5 +233,7 @@ int main(int argc, char **argv)
     if (argc >= 5 && !strcmp(argv[1], "make")) return make(argc - 2, argv + 2);
     if (argc >= 3 && !strcmp(argv[1], "measure"))
         return measure(argc - 2, argv + 2);
+    if (argc == 4 && !strcmp(argv[1], "grow"))
+        return dedup_grow(argv[2], MODEL, strtoull(argv[3], NULL, 10));
     return usage();
 }

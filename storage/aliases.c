@@ -9,7 +9,7 @@
 static akin_status name_is_free(akin__writing *w, akin_span name,
                                 akin_error *err)
 {
-    int64_t there = 0;
+    int64_t there;
     akin_status rc = akin__check_name(name, err);
 
     if (!rc)
@@ -39,7 +39,7 @@ static akin_status set_alias(akin__writing *w, const akin_alias_op *a,
 static akin_status rename_alias(akin__writing *w, const akin_alias_op *a,
                                 akin_error *err)
 {
-    int64_t there = 0;
+    int64_t there;
     akin_status rc = akin__check_name(a->name, err);
 
     if (!rc)
