@@ -160,6 +160,15 @@ static akin_status next_run(const akin_dedup_work *work, int64_t *run,
     return AKIN_OK;
 }
 
+/* The folders that the pictures come from may have kept others out. */
+static akin_status make_private(const char *dir, akin_error *err)
+{
+    akin_status rc = akin_dir_make(dir, err);
+    if (!rc && chmod(dir, 0700))
+        rc = akin_fail_errno(err, errno, "cannot close %s to others", dir);
+    return rc;
+}
+
 int akin_dedup_apply(akin_dedup *d)
 {
     akin_dedup_work *work = d->work;
@@ -172,8 +181,7 @@ int akin_dedup_apply(akin_dedup *d)
                              "so are its files; --apply there");
     if (next_run(work, &a.run, &err)) return akin_cli_status(&err);
     char *dir = akin_format("%s/%" PRId64, work->trash, a.run);
-    if (!dir ||
-        (work->action == AKIN_DEDUP_TRASH && akin_dir_make(dir, &err)) ||
+    if (!dir || (work->action == AKIN_DEDUP_TRASH && make_private(dir, &err)) ||
         (a.journal = akin_dedup_append_to(work, "journal.jsonl", &err)) < 0) {
         akin_free(dir);
         return akin_cli_status(&err);

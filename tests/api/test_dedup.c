@@ -241,6 +241,13 @@ static void test_other_device(void **state)
     assert_int_equal(count_files(folder), 2);
     snprintf(args, sizeof args, "%s/bin", other);
     assert_int_equal(count_files(args), 1);
+    DIR *bin = opendir(args);
+    for (struct dirent *e; bin && (e = readdir(bin));) {
+        if (e->d_name[0] == '.') continue;
+        assert_int_equal(fstatat(dirfd(bin), e->d_name, &there, 0), 0);
+        assert_int_equal(there.st_mode & 0777, 0700); /* for nobody else */
+    }
+    if (bin) closedir(bin);
     run("--apply --hardlink $DIR/pictures", 1, "0 groups", NULL);
     run("--undo", 0, "1 files are back", NULL);
     assert_int_equal(count_files(folder), 3);
