@@ -35,6 +35,13 @@ static double seconds_since(uint64_t start)
     return (double)(akin_mono_ns() - start) / 1e9;
 }
 
+static double process_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static int by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -85,7 +92,9 @@ static double picture_flops(const akin_model_info *m)
 
 /* ---- the encoder alone ---------------------------------------------------------------- */
 
-static double encoder_rate(const akin_model *model, uint32_t threads)
+/* *ms: of processor time an image. */
+static double encoder_rate(const akin_model *model, uint32_t threads,
+                           double *ms)
 {
     enum { BATCH = 32 };
     const akin_model_info *info = akin_model_get_info(model);
@@ -104,6 +113,8 @@ static double encoder_rate(const akin_model *model, uint32_t threads)
         pixels[i] = (uint8_t)(i * 2654435761u >> 24);
     if (akin_encoder_images(encoder, pixels, BATCH, out, &err))
         die("encoder", &err); /* warm */
+    double cpu = process_seconds();
+    size_t all = 0;
     for (int run = 0; run < 3; run++) {
         uint64_t start = akin_mono_ns();
         size_t n = 0;
@@ -111,7 +122,9 @@ static double encoder_rate(const akin_model *model, uint32_t threads)
             if (akin_encoder_images(encoder, pixels, BATCH, out, &err))
                 die("encoder", &err);
         rate[run] = (double)n / seconds_since(start);
+        all += n;
     }
+    *ms = 1e3 * (process_seconds() - cpu) / (double)all;
     akin_free(pixels);
     akin_free(out);
     akin_encoder_close(encoder);
@@ -202,6 +215,7 @@ static akin_pool *open_pool(uint32_t threads)
 typedef struct {
     double all, here; /* here: without what drawings cost beside librsvg */
     double describing;
+    double ms; /* of this process' time to decode one, drawings here */
 } rates;
 
 static rates decode_rates(uint32_t threads)
@@ -211,18 +225,20 @@ static rates decode_rates(uint32_t threads)
     decoding kinds[3] = {{.files = &files},
                          {.files = &files, .here = true},
                          {.files = &files, .describe = true}};
-    double rate[3][3], described;
+    double rate[3][3], described, cpu = 0;
 
     for (int run = 0; run < 3; run++)
         for (int kind = 0; kind < 3; kind++) {
             uint64_t start = akin_mono_ns();
+            double before = process_seconds();
             akin_pool_each(pool, n, decode_one, &kinds[kind]);
+            cpu += kind == 1 ? process_seconds() - before : 0;
             rate[kind][run] = (double)n / seconds_since(start);
         }
     akin_pool_close(pool);
     described = (double)kinds[2].nanoseconds / 1e9 / 3;
     return (rates){median3(rate[0]), median3(rate[1]),
-                   (double)n * threads / described};
+                   (double)n * threads / described, 1e3 * cpu / 3 / (double)n};
 }
 
 /* ---- files to vectors ------------------------------------------------------------------- */
@@ -294,13 +310,6 @@ static int remove_one(const char *path, const struct stat *st, int type,
     return remove(path);
 }
 
-static double process_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static double pipeline(const char *model, const char *pictures,
                        const char *threads)
 {
@@ -366,19 +375,21 @@ int main(int argc, char **argv)
     }
     double peak = gemm_gflops((int)threads);
     double flops = picture_flops(info) / 1e9;
-    double encoder = encoder_rate(model, threads);
+    double ms, encoder = encoder_rate(model, threads, &ms);
     printf("model             %s, %u px, %.2f GFLOP an image, %u threads\n",
            info->name, info->image_size, flops, threads);
     printf("GEMM peak         %10.1f GFLOP/s  = %.1f images/s\n", peak,
            peak / flops);
-    printf("encoder alone     %10.1f images/s   %.0f %% of the peak\n", encoder,
-           100 * encoder * flops / peak);
+    printf(
+        "encoder alone     %10.1f images/s   %.0f %% of the peak, %.3f ms of "
+        "processor time\n",
+        encoder, 100 * encoder * flops / peak, ms);
     files.info = info;
     rates r = decode_rates(threads);
     double bound = 1 / (1 / r.here + 1 / encoder);
     printf("decoding alone    %10.1f images/s   %.1f with drawings rendered in "
-           "this process\n",
-           r.all, r.here);
+           "this process, %.3f ms\n",
+           r.all, r.here, r.ms);
     printf("describing alone  %10.1f images/s   hashes, thumbnail\n",
            r.describing);
     printf("bound             %10.1f images/s   of decoding and encoding\n",
