@@ -235,6 +235,7 @@ int akin_cli_reindex(akin_cli *cli);
 int akin_cli_index(akin_cli *cli); /* cli_index.c */
 int akin_cli_check(akin_cli *cli);
 int akin_cli_jobs(akin_cli *cli);
+int akin_cli_audit(akin_cli *cli);
 int akin_cli_bench_check(akin_cli *cli);
 int akin_cli_bench(akin_cli *cli); /* cli_bench.c */
 int akin_cli_help(akin_cli *cli);  /* cli_help.c */

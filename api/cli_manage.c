@@ -368,6 +368,39 @@ static int list_jobs(akin_cli *cli)
     return done(list);
 }
 
+int akin_cli_audit(akin_cli *cli)
+{
+    static const json_shape shape = {NULL, NULL};
+    static const akin_column columns[] = {{"when", AKIN_LEFT, false},
+                                          {"times", AKIN_RIGHT, false},
+                                          {"who", AKIN_LEFT, true},
+                                          {"what", AKIN_LEFT, true},
+                                          {"last of them", AKIN_LEFT, true}};
+    char when[32];
+    redisReply *list = akin_link_ask(cli->link, "AKIN.AUDIT", "COUNT",
+                                     cli->argc ? cli->argv[0] : "100");
+    if (!list) return AKIN_EXIT_CANNOT;
+    if (cli->json) {
+        dump(list_json(list, &shape));
+    } else if (list->elements) {
+        akin_table *table = akin_table_new(columns, 5);
+        for (size_t i = 0; i < list->elements; i++) {
+            const redisReply *e = list->element[i];
+            akin_table_cell(table, "%s",
+                            akin_when(akin_field_int(e, "last"), when));
+            akin_table_cell(table, "%" PRId64, akin_field_int(e, "times"));
+            akin_table_cell(table, "%s", akin_field_text(e, "who"));
+            akin_table_cell(table, "%s", akin_field_text(e, "what"));
+            akin_table_cell(table, "%s", akin_field_text(e, "detail"));
+        }
+        akin_table_print(table, cli);
+        akin_table_free(table);
+    } else if (!cli->quiet) {
+        akin_cli_fail(0, "nothing was removed");
+    }
+    return done(list);
+}
+
 static int list_failures(akin_cli *cli, const char *id)
 {
     redisReply *list = akin_link_ask(cli->link, "AKIN.JOB", "FAILURES", id);

@@ -262,6 +262,11 @@ const akin_cli_command akin_cli_commands[] = {
     {"jobs", "[list | wait ID | cancel ID | resume ID | failures ID]",
      "long work: what runs, what ran", NULL, AKIN_CLI_READ, 0, 2, NULL,
      akin_cli_jobs, jobs_options},
+    {"audit", "[COUNT]", "who removed what, and when",
+     "The newest COUNT entries (100): items and collections removed, indexes "
+     "and embeddings made anew, snapshots recovered, over any door. A run of "
+     "the same command by one client is one entry, with its last words.",
+     AKIN_CLI_READ, 0, 1, NULL, akin_cli_audit, no_options},
     {"bench", "retrieval [FOLDER|CATALOGUE]",
      "how well a model finds your pictures",
      "Reads a labelled folder (a folder for each label) or a catalogue with "

@@ -11,6 +11,7 @@
 #define SLOW  AKIN_CMD_SLOW
 #define OPEN  AKIN_CMD_OPEN
 #define KEY   AKIN_CMD_KEY
+#define AUDIT AKIN_CMD_AUDIT
 
 #define SOURCE                                                                 \
     "(ELE element | FP32 blob | VALUES n value ... | TEXT words | IMAGE "      \
@@ -35,8 +36,8 @@ static const akin_command table[] = {
      "elements most similar to a vector, element, text or picture",
      "key " QUERY " [WITHSCORES] [WITHATTRIBS] [EF n] [FILTER-EF n] "
      "[NOTHREAD]"},
-    {"VREM", 3, WRITE | KEY, akin_cmd_vrem, "vector", "remove an element",
-     "key element"},
+    {"VREM", 3, WRITE | KEY | AUDIT, akin_cmd_vrem, "vector",
+     "remove an element", "key element"},
     {"VCARD", 2, READ | KEY, akin_cmd_vcard, "vector",
      "how many elements there are", "key"},
     {"VDIM", 2, READ | KEY, akin_cmd_vdim, "vector", "width of the vectors",
@@ -75,7 +76,7 @@ static const akin_command table[] = {
      "collection [MODEL directory] [DIM n] [RECALL r] [SCHEMA field "
      "text|number|bool "
      "...]"},
-    {"AKIN.DROP", 2, WRITE | KEY, akin_cmd_drop, "akin",
+    {"AKIN.DROP", 2, WRITE | KEY | AUDIT, akin_cmd_drop, "akin",
      "remove a collection and all that is in it", "collection"},
     {"AKIN.LIST", 1, READ, akin_cmd_list, "akin", "the collections", ""},
     {"AKIN.INFO", 2, READ | KEY, akin_cmd_describe, "akin",
@@ -95,7 +96,7 @@ static const akin_command table[] = {
     {"AKIN.REBUILD", -2, WRITE | KEY, akin_cmd_rebuild, "akin",
      "train and build the indexes anew while searches go on; gives a job",
      "collection [INDEX IVFn[,PQm]]"},
-    {"AKIN.REINDEX", -2, WRITE | KEY, akin_cmd_reindex, "akin",
+    {"AKIN.REINDEX", -2, WRITE | KEY | AUDIT, akin_cmd_reindex, "akin",
      "build the indexes anew, or embed with another model; gives a job",
      "collection [MODEL directory]"},
     {"AKIN.CHECK", -1, READ | SLOW, akin_cmd_check, "akin",
@@ -111,6 +112,10 @@ static const akin_command table[] = {
      "put what is known of copies (captions, tags, attributes) into the item "
      "that is kept",
      "collection [DRYRUN] keep id [id ...]"},
+    {"AKIN.AUDIT", -1, READ, akin_cmd_audit, "akin",
+     "who removed what, and when, newest first; a run of the same command of "
+     "one client is one entry",
+     "[COUNT n]"},
     {"AKIN.SAVE", 1, WRITE | SLOW, akin_cmd_save, "akin",
      "write indexes to disk now", ""},
     {"AKIN.CONFIG", -3, ADMIN, akin_cmd_config, "akin", "options",
@@ -273,6 +278,14 @@ static void note_slow(const akin_call *call, const akin_command *row,
                       session->address ? session->address : "", session->name);
 }
 
+/* Whether the reply from `mark` on is 0 or false: there was nothing to remove. */
+static bool says_nothing(const akin_reply *reply, size_t mark)
+{
+    const uint8_t *text = reply->out.data + mark;
+    return reply->out.size - mark == 4 &&
+           (!memcmp(text, ":0\r\n", 4) || !memcmp(text, "#f\r\n", 4));
+}
+
 static void run(akin_call *call, const akin_command *row)
 {
     akin_reply *reply = call->reply;
@@ -291,6 +304,8 @@ static void run(akin_call *call, const akin_command *row)
     uint64_t ns = akin_mono_ns() - start;
     count_call(&call->service->stats[row - table], ns, failed);
     note_slow(call, row, ns);
+    if (row->flags & AUDIT && !failed && !says_nothing(reply, mark))
+        akin_audit_call(call, row);
 }
 
 void akin_dispatch(akin_call *call)

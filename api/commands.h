@@ -80,7 +80,8 @@ enum {
     AKIN_CMD_LOOP = 1 << 3, /* runs on the session's own thread */
     AKIN_CMD_SLOW = 1 << 4, /* may take minutes: on the pool for such */
     AKIN_CMD_OPEN = 1 << 5, /* before AUTH too */
-    AKIN_CMD_KEY = 1 << 6   /* the first argument is a collection */
+    AKIN_CMD_KEY = 1 << 6,  /* the first argument is a collection */
+    AKIN_CMD_AUDIT = 1 << 7 /* destroys: noted in the audit */
 };
 
 typedef struct {
@@ -110,6 +111,12 @@ void akin_dispatch(akin_call *call);
  * may share work: VADDs on one collection that follow each other are one
  * transaction and fill the encoder's batches. */
 void akin_dispatch_all(akin_call *calls, size_t n);
+
+/* Notes in the audit what has destroyed something. address, client: of who asked,
+ * NULL and "": this process' user. Best effort: a failure is logged. */
+void akin_audit(akin_service *service, const char *address, const char *client,
+                akin_span what, akin_span detail);
+void akin_audit_call(const akin_call *call, const akin_command *row);
 
 /* ---- shared by the handlers (commands_*.c) --------------------------------- */
 
@@ -181,5 +188,6 @@ akin_handler akin_cmd_recall, akin_cmd_tune, akin_cmd_rebuild,
 akin_handler akin_cmd_dupes, akin_cmd_dismiss,
     akin_cmd_merge;            /* commands_dupes.c */
 akin_handler akin_cmd_slowlog; /* commands_slowlog.c */
+akin_handler akin_cmd_audit;   /* commands_audit.c */
 
 #endif

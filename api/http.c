@@ -181,19 +181,27 @@ static void write_path(const akin_http_call *call, akin_buf *out)
     }
 }
 
-static void note_slow(const akin_http_call *call, uint64_t ns)
+static void write_address(const akin_http_call *call, char *out, size_t size)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(
         call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    char address[96] = "", port[8];
+    char port[8];
+
+    *out = 0;
+    if (!info || getnameinfo(info->client_addr, sizeof(struct sockaddr_in6),
+                             out, (socklen_t)(size - sizeof port), port,
+                             sizeof port, NI_NUMERICHOST | NI_NUMERICSERV))
+        return;
+    size_t used = strlen(out);
+    snprintf(out + used, size - used, ":%s", port);
+}
+
+static void note_slow(const akin_http_call *call, uint64_t ns)
+{
+    char address[96];
     akin_buf path = {0};
 
-    if (info && !getnameinfo(info->client_addr, sizeof(struct sockaddr_in6),
-                             address, sizeof address - sizeof port, port,
-                             sizeof port, NI_NUMERICHOST | NI_NUMERICSERV)) {
-        size_t used = strlen(address);
-        snprintf(address + used, sizeof address - used, ":%s", port);
-    }
+    write_address(call, address, sizeof address);
     write_path(call, &path);
     akin_span words[] = {akin_span_of(call->route->method),
                          {path.data, path.size},
@@ -201,6 +209,25 @@ static void note_slow(const akin_http_call *call, uint64_t ns)
     akin_slowlog_note(call->service->slowlog, ns, words,
                       call->body.size ? 3 : 2, address, "");
     akin_buf_clear(&path);
+}
+
+/* Of several changes at once only those with a deletion among them count. */
+void akin__http_audit(const akin_http_call *call)
+{
+    char address[96];
+    akin_buf what = {0};
+    bool batch = !strcmp(call->route->name, "batch_update");
+
+    if (batch && !memmem(call->body.data, call->body.size, "\"delete", 7))
+        return;
+    write_address(call, address, sizeof address);
+    akin_buf_printf(&what, "%s ", call->route->method);
+    write_path(call, &what);
+    if (!what.failed)
+        akin_audit(call->service, address[0] ? address : "HTTP", "",
+                   (akin_span){what.data, what.size},
+                   (akin_span){call->body.data, call->body.size});
+    akin_buf_clear(&what);
 }
 
 /* Whether the client has what it asks for: an ETag of its list, or "*". */

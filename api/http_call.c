@@ -68,6 +68,7 @@ void akin__http_run(akin_http_call *call)
     if (!rc && call->out.failed)
         rc = akin_fail(&err, AKIN_TOO_LARGE,
                        "the reply would be larger than %u bytes", REPLY_BYTES);
+    if (!rc && flags & HTTP_AUDIT) akin__http_audit(call);
     if (rc)
         akin__http_fail(call, rc, &err);
     else if (!(flags & HTTP_LOOP) && !call->more)

@@ -30,7 +30,8 @@ enum {
         1 << 4, /* the body is a JSON object; an empty one reads as {} */
     HTTP_CHUNKS = 1 << 5, /* the body may be endless: run per piece of it */
     HTTP_FORM = 1 << 6,   /* the body may be multipart/form-data */
-    HTTP_EVENTS = 1 << 7  /* answers with a stream of events */
+    HTTP_EVENTS = 1 << 7, /* answers with a stream of events */
+    HTTP_AUDIT = 1 << 8   /* destroys: noted in the audit */
 };
 
 /* One row of the table: dispatch, metrics and /openapi.json read it. */
@@ -163,6 +164,8 @@ const char *akin__http_query(const akin_http_call *call, const char *name);
 
 /* Runs the handler and leaves the reply in the call. */
 void akin__http_run(akin_http_call *call);
+/* Leaves a note in the audit of what the call has destroyed. Workers only. */
+void akin__http_audit(const akin_http_call *call);
 /* Makes the reply an error in Qdrant's envelope. */
 void akin__http_fail(akin_http_call *call, akin_status rc,
                      const akin_error *err);

@@ -1011,6 +1011,31 @@ AKIN_API akin_status akin_engine_snapshot_delete(akin_engine *engine,
                                                  const char *name,
                                                  akin_error *err);
 
+/* ---- audit --------------------------------------------------------------- */
+
+#define AKIN_AUDIT_BYTES 400 /* of each text; longer ones are cut */
+
+/* A destructive command, or a run of the same one by the same client, each less
+ * than a minute after the one before. Times in ms since 1970. */
+typedef struct {
+    int64_t first_ms, last_ms;
+    uint64_t times;
+    const char *who, *what;
+    const char *detail; /* of the last */
+} akin_audit_entry;
+
+/* Keeps an entry (the newest 10,000 stay). Any bytes; what is no text becomes
+ * question marks. */
+AKIN_API akin_status akin_engine_audit_note(akin_engine *engine, akin_span who,
+                                            akin_span what, akin_span detail,
+                                            akin_error *err);
+/* Newest first, at most limit (0: all); call returns false to end. It may not
+ * call the engine. */
+typedef bool akin_audit_each_entry(void *user, const akin_audit_entry *entry);
+AKIN_API akin_status akin_engine_audit(akin_engine *engine, uint64_t limit,
+                                       akin_audit_each_entry *call, void *user,
+                                       akin_error *err) AKIN_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

@@ -126,7 +126,8 @@ typedef enum {
     AKIN_WRITE_UNFIELD,   /* undo FIELD */
     AKIN_WRITE_ALIASES,   /* other names of collections */
     AKIN_WRITE_IMPORT,    /* a collection from an exported directory */
-    AKIN_WRITE_REPLACE    /* gives a collection the name of another */
+    AKIN_WRITE_REPLACE,   /* gives a collection the name of another */
+    AKIN_WRITE_AUDIT      /* a row of the audit */
 } akin_write_kind;
 
 enum {                           /* akin_write.flags */
@@ -177,6 +178,18 @@ typedef struct {
 } akin_alias_op;
 
 #define AKIN_MAX_ALIASES 1024 /* in one op */
+
+/* A destructive command, or a run of the same one by the same client: each less
+ * than a minute after the one before. */
+typedef struct {
+    int64_t first_ms, last_ms; /* set by the storage, */
+    uint64_t times;            /* this too */
+    akin_span who, what;       /* UTF-8 */
+    akin_span detail;          /* of the last of a run */
+} akin_audit;
+
+#define AKIN_MAX_AUDIT       10000 /* rows; older ones are forgotten */
+#define AKIN_MAX_AUDIT_BYTES 1000  /* of each text */
 
 /* First byte of the name of a collection that is not one yet. */
 #define AKIN_HIDDEN 1
@@ -234,7 +247,8 @@ typedef struct {
  *        number.
  * REPLACE collection, name, num: gives it that name, and the aliases of
  *        collection num, which had the name and now has a hidden one, until its
- *        last reader drops it (0: none). */
+ *        last reader drops it (0: none).
+ * AUDIT  audit: who, what, detail. */
 typedef struct {
     akin_write_kind kind;
     uint32_t collection;
@@ -260,6 +274,7 @@ typedef struct {
     const uint8_t *sketch;
     akin_span pair[2];
     bool undo;
+    const akin_audit *audit;
     uint32_t drop;
     const akin_alias_op *aliases;
     size_t naliases;
@@ -639,6 +654,14 @@ akin_status akin_storage_job_errors(akin_storage *storage, uint64_t job,
                                     akin_job_error_each *each, void *user,
                                     akin_error *err) AKIN_MUST_CHECK;
 const char *akin_job_state_name(akin_job_state state);
+
+/* ---- audit -------------------------------------------------------------- */
+
+/* Newest first, at most limit (0: all). */
+typedef bool akin_audit_each(void *user, const akin_audit *entry);
+akin_status akin_storage_audit(akin_storage *storage, uint64_t limit,
+                               akin_audit_each *each, void *user,
+                               akin_error *err) AKIN_MUST_CHECK;
 
 /* ---- duplicates --------------------------------------------------------- */
 

@@ -167,6 +167,8 @@ akin_status akin__op_aliases(akin__writing *w, const akin_write *op,
                              akin_write_result *result, akin_error *err);
 akin_status akin__op_import(akin__writing *w, const akin_write *op,
                             akin_write_result *result, akin_error *err);
+akin_status akin__op_audit(akin__writing *w, const akin_write *op,
+                           akin_write_result *result, akin_error *err);
 akin_status akin__op_dupes(akin__writing *w, const akin_write *op,
                            akin_write_result *result, akin_error *err);
 akin_status akin__op_dismiss(akin__writing *w, const akin_write *op,

@@ -305,6 +305,7 @@ akin_status akin__op(akin__writing *w, const akin_write *op,
                      akin_write_result *result, akin_error *err)
 {
     switch (op->kind) {
+    case AKIN_WRITE_AUDIT: return akin__op_audit(w, op, result, err);
     case AKIN_WRITE_PUT: return akin__op_put(w, op, result, err);
     case AKIN_WRITE_REMOVE: return akin__op_remove(w, op, result, err);
     case AKIN_WRITE_VECTOR: return akin__op_vector(w, op, result, err);

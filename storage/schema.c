@@ -136,6 +136,11 @@ const char *const akin__schema[] = {
     "CREATE TABLE aliases("
     "  alias TEXT PRIMARY KEY, collection INTEGER NOT NULL"
     "  REFERENCES collections(collection)) WITHOUT ROWID;",
+
+    "CREATE TABLE audit("
+    "  n INTEGER PRIMARY KEY AUTOINCREMENT, first INTEGER NOT NULL,"
+    "  last INTEGER NOT NULL, times INTEGER NOT NULL, who TEXT NOT NULL,"
+    "  what TEXT NOT NULL, detail TEXT NOT NULL);",
 };
 const uint32_t akin__schema_steps = sizeof akin__schema / sizeof *akin__schema;
 

@@ -72,6 +72,30 @@ static void adding(void **state)
     close(fd);
 }
 
+/* What is removed is noted: who, what, when; a run of the same is one entry, and
+ * what removed nothing is none. */
+static void removals_are_noted(void **state)
+{
+    (void)state;
+    int fd = fill(dial(&server));
+    expect_reply(fd, "CLIENT SETNAME tidy", "+OK\n");
+    expect_reply(fd, "VREM v nobody", ":0\n");
+    expect_reply(fd, "VREM v a", ":1\n");
+    expect_reply(fd, "VREM v b", ":1\n");
+    expect_reply(fd, "AKIN.AUDIT COUNT 1",
+                 "*1\n*12\n$5\nfirst\n:~\n$4\nlast\n:~\n$5\ntimes\n:2\n$3\n"
+                 "who\n~\n~ tidy\n$4\nwhat\n$6\nVREM v\n$6\ndetail\n$1\nb\n");
+    expect_reply(fd, "AKIN.DROP v", "+OK\n");
+    expect_reply(fd, "AKIN.DROP v", "-ERR ~\n");
+    expect_reply(fd, "AKIN.AUDIT COUNT 1",
+                 "*1\n*12\n$5\nfirst\n:~\n$4\nlast\n:~\n$5\ntimes\n:1\n$3\n"
+                 "who\n~\n~ tidy\n$4\nwhat\n$11\nAKIN.DROP v\n$6\ndetail\n"
+                 "$0\n\n");
+    expect_reply(fd, "AKIN.AUDIT COUNT 0", "-ERR ~\n");
+    expect_reply(fd, "AKIN.AUDIT x", "-ERR ~\n");
+    close(fd);
+}
+
 static void adding_wrongly(void **state)
 {
     (void)state;
@@ -352,6 +376,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adding),
+        cmocka_unit_test(removals_are_noted),
         cmocka_unit_test(adding_wrongly),
         cmocka_unit_test(adding_in_a_pipeline),
         cmocka_unit_test(similar_in_resp2),

@@ -439,6 +439,62 @@ static void test_jobs(void **state)
     akin_storage_close(s);
 }
 
+/* ---- audit ---------------------------------------------------------------- */
+
+static bool see_entry(void *user, const akin_audit *a)
+{
+    char *out = user;
+    size_t n = strlen(out);
+    assert_true(a->first_ms > 0);
+    if (n < 300)
+        snprintf(out + n, 400 - n, "%s|%s|%s x%d;", (const char *)a->who.data,
+                 (const char *)a->what.data, (const char *)a->detail.data,
+                 (int)a->times);
+    return true;
+}
+
+static void note(akin_storage *s, const char *who, const char *what,
+                 const char *detail)
+{
+    akin_audit a = {
+        .who = text(who), .what = text(what), .detail = text(detail)};
+    write_one(s, (akin_write){.kind = AKIN_WRITE_AUDIT, .audit = &a});
+}
+
+static void test_audit_joins_runs_and_is_bounded(void **state)
+{
+    (void)state;
+    akin_storage *s = open_dir(dir);
+    char out[400] = "";
+    for (int i = 0; i < 5; i++)
+        note(s, "me", "VREM shop", i == 4 ? "e" : "d");
+    note(s, "you", "VREM shop", "f");
+    note(s, "you", "AKIN.DROP shop", "");
+    akin_storage_close(s);
+    s = open_dir(dir);
+    ok(akin_storage_audit(s, 0, see_entry, out, &error));
+    assert_string_equal(out, "you|AKIN.DROP shop| x1;you|VREM shop|f x1;"
+                             "me|VREM shop|e x5;");
+    out[0] = 0;
+    ok(akin_storage_audit(s, 1, see_entry, out, &error));
+    assert_string_equal(out, "you|AKIN.DROP shop| x1;");
+
+    akin_audit bad = {
+        .who = text("\xff"), .what = text("x"), .detail = text("")};
+    assert_int_equal(
+        try_one(s, (akin_write){.kind = AKIN_WRITE_AUDIT, .audit = &bad})
+            .status,
+        AKIN_INVALID);
+    tamper("UPDATE sqlite_sequence SET seq = 1000000 WHERE name = 'audit'");
+    note(s, "me", "VREM shop", "g");     /* far from the others now */
+    tamper("UPDATE audit SET last = 0"); /* a run has ended */
+    note(s, "me", "VREM shop", "h");
+    out[0] = 0;
+    ok(akin_storage_audit(s, 0, see_entry, out, &error));
+    assert_string_equal(out, "me|VREM shop|h x1;me|VREM shop|g x1;");
+    akin_storage_close(s);
+}
+
 /* ---- drop in the background ---------------------------------------------- */
 
 static void test_dropped_rows_are_freed(void **state)
@@ -499,6 +555,7 @@ int main(void)
         T(test_no_memory_is_an_error_and_leaves_no_trace),
         T(test_an_op_that_fails_half_way_fails_alone),
         T(test_jobs),
+        T(test_audit_joins_runs_and_is_bounded),
         T(test_dropped_rows_are_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
