@@ -156,6 +156,9 @@ akin_status akin__http_groups(akin_http_call *call, akin_error *err)
     if (!rc && (!g.by || !*g.by))
         rc = akin_fail(err, AKIN_INVALID,
                        "Validation error in JSON body: `group_by` is missing");
+    if (!rc && json_object_get(call->json, "with_lookup") &&
+        !json_is_null(json_object_get(call->json, "with_lookup")))
+        rc = akin_fail(err, AKIN_UNSUPPORTED, "akin has no `with_lookup`");
     if (!rc) rc = akin_json_get_uint(call->json, "limit", 1, 1000, &limit, err);
     if (!rc)
         rc = akin_json_get_uint(call->json, "group_size", 1, 1000, &size, err);

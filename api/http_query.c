@@ -121,7 +121,8 @@ static akin_status run_kind(akin_http_call *call, const json_t *query,
                             akin_http_hits *rankings, size_t nrankings,
                             akin_http_hits *hits, akin_error *err)
 {
-    static const char *const unknown[] = {"formula", "relevance_feedback"};
+    static const char *const unknown[] = {"formula", "mmr",
+                                          "relevance_feedback"};
     const json_t *recommend = json_object_get(query, "recommend");
     const json_t *discover = json_object_get(query, "discover");
     const json_t *context = json_object_get(query, "context");

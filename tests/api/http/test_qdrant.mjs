@@ -117,6 +117,18 @@ test('recommend, discover, fusion, groups', async () => {
   assert.ok(fused.points[0].score > 0.4);
   const again = await client.query('cities', {prefetch: {query: 2, limit: 4}, query: probe, limit: 2});
   assert.equal(again.points[0].id, 4);
+  for (const query of [{formula: {sum: ['$score', 1]}}, {nearest: probe, mmr: {diversity: 0.5}}, {relevance_feedback: {}}])
+    await assert.rejects(client.query('cities', {query}), {status: 415}, JSON.stringify(query));
+  const context = await client.query('cities', {query: {context: [{positive: 4, negative: 2}]}, limit: 3});
+  assert.equal(context.points.length, 3);
+  const batches = await client.recommendBatch('cities', {searches: [{positive: [4], limit: 1}, {positive: [2], limit: 2}]});
+  assert.deepEqual(batches.map((b) => b.length), [1, 2]);
+  const old = await client.searchBatch('cities', {searches: [{vector: probe, limit: 1}, {vector: probe, limit: 3}]});
+  assert.deepEqual(old.map((b) => b.map((h) => h.id)), [best(1), best(3)]);
+  const pairs = await client.discoverPoints('cities', {target: 1, context: [{positive: 3, negative: 2}], limit: 2});
+  assert.equal(pairs.length, 2);
+  assert.equal((await client.discoverBatchPoints('cities', {searches: [{target: 1, limit: 1}]})).length, 1);
+  await assert.rejects(client.queryGroups('cities', {query: probe, group_by: 'city', with_lookup: 'other'}), {status: 415});
   const {groups} = await client.queryGroups('cities', {query: probe, group_by: 'city', group_size: 1, limit: 3});
   assert.deepEqual(groups.map((g) => g.id), nearest.slice(0, 3).map((c) => c.payload.city));
   assert.equal(groups[0].hits[0].id, 4);
