@@ -159,6 +159,12 @@ static akin_status open_folders(akin_dedup *d, const char *data,
     akin_status rc = akin_cli_default_model(d->cli->config, err);
     if (!rc) rc = collection_of(d->cli, d->collection, err);
     if (!rc) rc = akin_engine_open(&options, &d->engine, err);
+    if (rc == AKIN_BUSY)
+        rc = akin_fail(err, rc,
+                       "%s is open in another process; --data DIR gives the "
+                       "folders' index a place of its own, -c COLLECTION "
+                       "takes the pictures that are in it",
+                       data);
     if (!rc) akin_cli_catch_interrupt();
     return rc ? rc : akin_dedup_read(d, err);
 }

@@ -315,6 +315,7 @@ static void test_collection(void **state)
     /* What somebody says later is worth more than the undo. */
     run("-c shop --apply --prefer $DIR/pictures/a", 0, "1 files moved", NULL);
     serve_again(&place, NULL); /* from here on a server has the directory */
+    run("$DIR/pictures", 3, NULL, "-c COLLECTION takes the pictures");
     int fd = dial(&place);
     expect_reply(fd, "VSETATTR shop A '{\"stars\":5}'", ":1\n");
     close(fd);
