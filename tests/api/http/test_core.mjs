@@ -122,6 +122,23 @@ describe('core', () => {
     }
   });
 
+  test('a search that takes longer than it may is ended', async () => {
+    const hasty = await startServer(['--http-query-timeout', '1']);
+    try {
+      await ask(hasty, 'PUT', '/collections/a', {vectors: {size: 2, distance: 'Cosine'}});
+      const points = Array.from({length: 3000}, (_, id) => ({id, vector: [1, id], payload: {text: 'many words '.repeat(20)}}));
+      await ask(hasty, 'PUT', '/collections/a/points', {points});
+      // Sixty substrings looked for in each of 3,000 texts: some 100 ms.
+      const must_not = Array.from({length: 60}, (_, i) => ({key: 'text', match: {text: `word${i}`}}));
+      const late = await ask(hasty, 'POST', '/collections/a/points/query', {query: [1, 1], filter: {must_not}});
+      assert.equal(late.status, 504);
+      assert.match(late.body.status.error, /more than 1 ms/);
+      assert.equal((await ask(hasty, 'GET', '/collections/a')).body.result.points_count, 3000);
+    } finally {
+      assert.equal(await hasty.stop(), 0);
+    }
+  });
+
   test('only so many may listen to events', async () => {
     const listening = await Promise.all(Array.from({length: 64}, () => fetch(`${server.url}/jobs/events`)));
     assert.ok(listening.every((r) => r.status === 200));
