@@ -301,6 +301,81 @@ static void test_order_of_lists_and_times(void **state)
     remove_dir(dir);
 }
 
+/* ---- snapshots ----------------------------------------------------------- */
+
+static akin_item_data tagged = {.id = {"i", 1},
+                                .attributes = {"{\"n\":1,\"t\":[\"x\"]}", 17}};
+
+/* A table that is new has to be a decision: a row in extract.c, or here. */
+static void test_every_table_is_copied_or_left(void **state)
+{
+    (void)state;
+    static const char known[] =
+        " collections spaces fields items vectors tags sketches dupe_queue"
+        " dupe_edges dupe_dismissed" /* copied */
+        " counters removals jobs job_errors aliases audit sqlite_sequence ";
+    char *dir = temp_dir(), name[100];
+    akin_storage *s = open_dir(dir);
+    sqlite3_stmt *stmt;
+    bool row;
+
+    make_collection(s, "c");
+    ok(akin__query(&s->write.conn, &stmt, &error,
+                   "SELECT name FROM sqlite_schema WHERE type = 'table'", ""));
+    for (;;) {
+        ok(akin__step(&s->write.conn, stmt, &row, &error));
+        if (!row) break;
+        snprintf(name, sizeof name, " %s ",
+                 (const char *)sqlite3_column_text(stmt, 0));
+        if (!strstr(known, name))
+            fail_msg("is the table%sof a collection? then extract.c copies it",
+                     name);
+    }
+    akin__release(&s->write.conn, stmt);
+    akin_storage_close(s);
+    remove_dir(dir);
+}
+
+static void test_numbers_are_never_used_twice(void **state)
+{
+    (void)state;
+    char *dir = temp_dir(), copy[200];
+    akin_storage *s = open_dir(dir);
+    uint32_t c = make_collection(s, "c");
+    uint64_t last = 0;
+
+    write_one(s, (akin_write){.kind = AKIN_WRITE_FIELD,
+                              .collection = c,
+                              .name = text("t"),
+                              .type = AKIN_FIELD_TAGS});
+    last = write_one(s, put_op(c, &tagged)).num;
+    snprintf(copy, sizeof copy, "%s/copy", dir);
+    ok(akin_storage_export(s, c, copy, NULL, NULL, &error));
+    assert_int_equal(akin_storage_export(s, c, copy, NULL, NULL, &error),
+                     AKIN_EXISTS);
+    ok(akin_storage_import_check(copy, &error));
+    for (int i = 0; i < 3; i++) {
+        akin_item item = {0};
+        uint32_t next =
+            (uint32_t)write_one(
+                s, (akin_write){.kind = AKIN_WRITE_IMPORT, .dir = copy})
+                .num;
+        assert_true(next > c);
+        c = next;
+        ok(akin_storage_get(s, c, text("i"), 0, &item, &error));
+        assert_true(item.num > last);
+        last = item.num;
+        akin_item_clear(&item);
+        /* the tags go with the item, so they are its own */
+        write_one(s, (akin_write){.kind = AKIN_WRITE_REMOVE,
+                                  .collection = c,
+                                  .item = &tagged});
+    }
+    assert_int_equal(indexes(s), 1); /* the first's */
+    akin_storage_close(s);
+    remove_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +384,8 @@ int main(void)
         cmocka_unit_test(test_one_vector_is_removed),
         cmocka_unit_test(test_order_is_the_naive_truth),
         cmocka_unit_test(test_order_of_lists_and_times),
+        cmocka_unit_test(test_every_table_is_copied_or_left),
+        cmocka_unit_test(test_numbers_are_never_used_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
