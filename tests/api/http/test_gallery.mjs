@@ -190,7 +190,8 @@ describe('gallery', {skip}, () => {
     await until('one', async () => (await names(page)).length === 1);
     await page.keyboard.press('Escape');
     await page.click('#about');
-    await until('charts', async () => (await page.locator('.chart').count()) > 0);
+    await until('charts', async () => (await page.locator('.chart ol:not(.bars)').count()) > 1 && (await page.locator('.chart .bars').count()) === 1);
+    assert.match(await page.locator('.chart .bars').getAttribute('aria-label'), /^n: from 12 to \d+, median 1\d$/);
     await page.keyboard.press('Escape');
     assert.doesNotMatch(await page.title(), /broken/);
     assert.equal(await page.locator('script:not([src]), img[src="x"]').count(), 0);
