@@ -125,12 +125,9 @@ akin_status akin__http_aliases(akin_http_call *call, akin_error *err)
 
 akin_status akin__http_collection_aliases(akin_http_call *call, akin_error *err)
 {
-    akin_collection_info *info = akin_alloc(sizeof *info);
+    char name[AKIN_NAME_BYTES + 1];
     akin_status rc = akin__http_check_collection(call, call->params[0], err);
 
-    if (!info) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
-    if (!rc) rc = akin_engine_info(call->engine, call->params[0], info, err);
-    if (!rc) rc = write_aliases(call, info->name, err);
-    akin_free(info);
-    return rc;
+    if (!rc) rc = akin_engine_name(call->engine, call->params[0], name, err);
+    return rc ? rc : write_aliases(call, name, err);
 }

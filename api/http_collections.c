@@ -129,11 +129,7 @@ done:
 
 akin_status akin__http_collection_exists(akin_http_call *call, akin_error *err)
 {
-    akin_collection_info *info = akin_alloc(sizeof *info);
-
-    if (!info) return akin_fail(err, AKIN_NOMEM, "out of memory");
-    akin_status rc = akin_engine_info(call->engine, call->params[0], info, err);
-    akin_free(info);
+    akin_status rc = akin_engine_name(call->engine, call->params[0], NULL, err);
     if (rc && rc != AKIN_NOT_FOUND) return rc;
     akin_buf_printf(&call->out, "{\"exists\":%s}", rc ? "false" : "true");
     return AKIN_OK;
@@ -226,12 +222,10 @@ akin_status akin__http_field_type(const json_t *schema,
 /* Qdrant tells a collection and an alias apart. */
 static akin_status say_exists(akin_http_call *call, akin_error *err)
 {
-    akin_collection_info *info = akin_alloc(sizeof *info);
-    bool alias = info &&
-                 !akin_engine_info(call->engine, call->params[0], info, NULL) &&
-                 strcmp(info->name, call->params[0]);
+    char name[AKIN_NAME_BYTES + 1];
+    bool alias = !akin_engine_name(call->engine, call->params[0], name, NULL) &&
+                 strcmp(name, call->params[0]);
 
-    akin_free(info);
     if (alias)
         return akin_fail(err, AKIN_INVALID,
                          "Wrong input: Can't create collection with name "
@@ -258,11 +252,7 @@ akin_status akin__http_create_collection(akin_http_call *call, akin_error *err)
 
 akin_status akin__http_update_collection(akin_http_call *call, akin_error *err)
 {
-    akin_collection_info *info = akin_alloc(sizeof *info);
-
-    if (!info) return akin_fail(err, AKIN_NOMEM, "out of memory");
-    akin_status rc = akin_engine_info(call->engine, call->params[0], info, err);
-    akin_free(info);
+    akin_status rc = akin_engine_name(call->engine, call->params[0], NULL, err);
     if (!rc) akin_buf_text(&call->out, "true");
     return rc;
 }

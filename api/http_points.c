@@ -18,11 +18,7 @@
 akin_status akin__http_check_collection(akin_http_call *call,
                                         const char *collection, akin_error *err)
 {
-    akin_collection_info *info = akin_alloc(sizeof *info);
-
-    if (!info) return akin_fail(err, AKIN_NOMEM, "out of memory");
-    akin_status rc = akin_engine_info(call->engine, collection, info, err);
-    akin_free(info);
+    akin_status rc = akin_engine_name(call->engine, collection, NULL, err);
     return rc == AKIN_NOT_FOUND
                ? akin_fail(err, rc, "Not found: Collection `%s` doesn't exist!",
                            collection)

@@ -300,6 +300,11 @@ typedef struct {
 AKIN_API akin_status akin_engine_change_aliases(
     akin_engine *engine, const akin_alias_change *changes, size_t n,
     akin_error *err);
+/* Whether a collection is there, by name or alias, and its own name: into out
+ * (AKIN_NAME_BYTES + 1; NULL: not wanted). Reads nothing. AKIN_NOT_FOUND. */
+AKIN_API akin_status akin_engine_name(akin_engine *engine,
+                                      const char *collection, char *out,
+                                      akin_error *err);
 /* Sorted by name; *out for akin_free. */
 AKIN_API akin_status akin_engine_aliases(akin_engine *engine, akin_alias **out,
                                          size_t *n,

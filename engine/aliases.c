@@ -48,13 +48,22 @@ uint32_t akin__alias_find(const akin_engine *engine, const char *name)
     return 0;
 }
 
+akin_status akin_engine_name(akin_engine *engine, const char *collection,
+                             char *out, akin_error *err)
+{
+    akin__collection *c;
+    akin_status rc = akin__collection_find(engine, collection, &c, err);
+
+    if (rc) return rc;
+    if (out) memcpy(out, c->name, sizeof c->name);
+    akin__collection_release(c);
+    return AKIN_OK;
+}
+
 void akin__real_name(akin_engine *engine, const char *name, char *out)
 {
-    akin__collection *c = NULL;
-    akin_status rc = akin__collection_find(engine, name, &c, NULL);
-
-    snprintf(out, AKIN_NAME_BYTES + 1, "%s", rc ? name : c->name);
-    if (!rc) akin__collection_release(c);
+    if (akin_engine_name(engine, name, out, NULL))
+        snprintf(out, AKIN_NAME_BYTES + 1, "%s", name);
 }
 
 /* The changes in numbers; engine.lock is held. */
