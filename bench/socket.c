@@ -202,23 +202,40 @@ static double median(double *values, size_t n)
     return values[n / 2];
 }
 
+static double qps(const load_round *r)
+{
+    return r->qps;
+}
+
+static double recall(const load_round *r)
+{
+    return r->recall;
+}
+
+static double answer_us(const load_round *r)
+{
+    return r->answer_us;
+}
+
+static double ask_us(const load_round *r)
+{
+    return r->ask_us;
+}
+
 /* The median over the rounds of one figure; of its ratio to that of `base`. */
 static double figure(const bench *b, const contest *c, const contest *base,
-                     size_t offset)
+                     double (*of)(const load_round *))
 {
     double values[MOST_ROUNDS];
     for (size_t r = 0; r < b->rounds; r++) {
-        values[r] = *(double *)((char *)&c->rounds[r] + offset);
-        if (base) values[r] /= *(double *)((char *)&base->rounds[r] + offset);
+        values[r] = of(&c->rounds[r]);
+        if (base) values[r] /= of(&base->rounds[r]);
     }
     return median(values, b->rounds);
 }
 
-#define FIGURE(b, c, name)      figure(b, c, NULL, offsetof(load_round, name))
-#define RATIO(b, c, base, name) figure(b, c, base, offsetof(load_round, name))
-
 /* Settings of FAISS by rising cost; the first that reaches the recall. */
-static void tune_faiss(const bench *b, double recall, char *name, size_t size)
+static void tune_faiss(const bench *b, double wanted, char *name, size_t size)
 {
     static const int nprobe[] = {2, 4, 6, 8, 12, 16, 24, 32};
     static const int factor[] = {5, 10, 20, 40};
@@ -234,7 +251,7 @@ static void tune_faiss(const bench *b, double recall, char *name, size_t size)
             rival_set(b->faiss, nprobe[i]);
             rival_set_candidates(b->faiss, factor[j]);
             load_ask(&b->queries, &who, &round, latency);
-            if (round.recall < recall) continue;
+            if (round.recall < wanted) continue;
             if (best_us > 0 && round.answer_us >= best_us) continue;
             best_us = round.answer_us;
             best[0] = nprobe[i];
@@ -250,11 +267,11 @@ static void print_contest(const bench *b, contest *c)
 {
     size_t n = b->rounds * b->queries.n;
     printf("%-28s %3zu %6.4f %8.0f %7.0f %7.0f %7.0f %8.1f %7.1f\n",
-           c->who.name, c->who.threads, FIGURE(b, c, recall), FIGURE(b, c, qps),
-           load_quantile_us(c->latency_ns, n, 0.5),
+           c->who.name, c->who.threads, figure(b, c, NULL, recall),
+           figure(b, c, NULL, qps), load_quantile_us(c->latency_ns, n, 0.5),
            load_quantile_us(c->latency_ns, n, 0.95),
-           load_quantile_us(c->latency_ns, n, 0.99), FIGURE(b, c, answer_us),
-           FIGURE(b, c, ask_us));
+           load_quantile_us(c->latency_ns, n, 0.99),
+           figure(b, c, NULL, answer_us), figure(b, c, NULL, ask_us));
 }
 
 static void print_ratios(const bench *b, size_t threads, const contest *engine,
@@ -263,12 +280,14 @@ static void print_ratios(const bench *b, size_t threads, const contest *engine,
 {
     printf("# %zu thr, to in process: socket %.2f of its queries/s, %.2f of "
            "its queries a processor second; %zu at a time %.2f, %.2f\n",
-           threads, RATIO(b, socket, engine, qps),
-           1 / RATIO(b, socket, engine, answer_us), b->depth,
-           RATIO(b, pipe, engine, qps), 1 / RATIO(b, pipe, engine, answer_us));
+           threads, figure(b, socket, engine, qps),
+           1 / figure(b, socket, engine, answer_us), b->depth,
+           figure(b, pipe, engine, qps),
+           1 / figure(b, pipe, engine, answer_us));
     printf("# %zu thr, to FAISS at that recall: in process %.2f of its "
            "queries/s, socket %.2f\n",
-           threads, RATIO(b, engine, faiss, qps), RATIO(b, socket, faiss, qps));
+           threads, figure(b, engine, faiss, qps),
+           figure(b, socket, faiss, qps));
 }
 
 static void compare(bench *b)

@@ -71,7 +71,7 @@ void *load_write(void *writer);
 void load_prepare(load_queries *queries);
 void load_clear(load_queries *queries);
 
-void load_die(const char *what, const char *why);
+_Noreturn void load_die(const char *what, const char *why);
 /* The value below which this share lies, in microseconds; sorts. */
 double load_quantile_us(uint64_t *ns, size_t n, double share);
 

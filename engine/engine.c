@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define RECENT 1024 /* pictures and captions encoded lately: 2 KB each at 512 */
@@ -117,6 +119,15 @@ static void maintain_all(akin_engine *engine)
     akin__collections_release(all, n);
 }
 
+/* Queries come first when there are not processors enough for them and a merge.
+ * Threads started from here inherit it. Best effort. */
+static void yield_to_queries(void)
+{
+    pthread_setname_np(pthread_self(), "akin-maintain");
+    if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10))
+        akin_log(AKIN_LOG_DEBUG, "maintenance keeps its priority");
+}
+
 /* Looks every second whether an index wants to be built. The first time, builds
  * that the last process did not finish go on: not sooner, as a process that only
  * asks something ends before. */
@@ -124,6 +135,7 @@ static void *maintenance_main(void *arg)
 {
     akin_engine *engine = arg;
     bool first = true;
+    yield_to_queries();
     pthread_mutex_lock(&engine->wake_lock);
     while (!engine->closing) {
         struct timespec until;

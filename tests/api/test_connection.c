@@ -193,6 +193,46 @@ static void byte_by_byte(void **state)
     close(fd);
 }
 
+/* Replies larger than a socket takes at once come from a worker first and from
+ * the loop then; what a client asks before and behind them waits its turn. */
+static void large_replies(void **state)
+{
+    enum { DIM = 8000, ROUNDS = 60 };
+    char *request = malloc(DIM * 8), *got = malloc(DIM * 64), *again;
+    size_t n = (size_t)sprintf(request, "VADD large VALUES %d", DIM), size = 0;
+    int fd = dial(&server), quick = dial(&server);
+    (void)state;
+    for (int i = 0; i < DIM; i++)
+        n += (size_t)sprintf(request + n, " %d", i % 7 - 3);
+    n += (size_t)sprintf(request + n, " x\r\n");
+    send_bytes(fd, request, n);
+    assert_int_equal(receive(fd, got, 4, 20000), 4);
+    send_text(fd, "VEMB large x\r\nPING\r\n");
+    while (size < 7 || memcmp(got + size - 7, "+PONG\r\n", 7) != 0) {
+        ssize_t some = recv(fd, got + size, DIM * 64 - size, 0);
+        assert_true(some > 0);
+        size += (size_t)some;
+    }
+    size -= 7;
+    assert_true(size > 50000);
+    for (int round = 0; round < ROUNDS; round++)
+        send_text(fd, "VCARD large\r\nVEMB large x\r\nPING\r\n");
+    expect_reply(quick, "VCARD large", ":1\n"); /* nobody else waits */
+    again = malloc(size + 32);
+    for (int round = 0; round < ROUNDS; round++) {
+        assert_int_equal(receive(fd, again, size + 11, 20000), size + 11);
+        assert_memory_equal(again, ":1\r\n", 4);
+        assert_memory_equal(again + 4, got, size);
+        assert_memory_equal(again + 4 + size, "+PONG\r\n", 7);
+    }
+    expect_reply(fd, "AKIN.DROP large", "+OK\n");
+    close(fd);
+    close(quick);
+    free(request);
+    free(got);
+    free(again);
+}
+
 /* A client that says all it has to say and closes its side still gets its
  * replies. */
 static void half_closed(void **state)
@@ -547,6 +587,7 @@ int main(void)
         cmocka_unit_test(info),
         cmocka_unit_test(pipeline),
         cmocka_unit_test(byte_by_byte),
+        cmocka_unit_test(large_replies),
         cmocka_unit_test(half_closed),
         cmocka_unit_test(slow_reader),
         cmocka_unit_test(malformed_closes_only_itself),
