@@ -453,14 +453,16 @@ static void parse(bench *b, int argc, char **argv)
                  "[--seconds S]");
     b->akin = argv[1];
     for (int i = 2; i + 1 < argc; i += 2) {
-        size_t o = 0;
-        while (o < n && strcmp(argv[i], options[o].name) != 0)
-            o++;
-        if (o == n) load_die(argv[i], "no such option");
         size_t value = number(argv[i + 1]);
-        if (value < options[o].least || value > options[o].most)
-            load_die(argv[i], "out of range");
-        *options[o].to = value;
+        bool known = false;
+        for (size_t o = 0; o < n; o++) {
+            if (strcmp(argv[i], options[o].name) != 0) continue;
+            known = true;
+            if (value < options[o].least || value > options[o].most)
+                load_die(argv[i], "out of range");
+            *options[o].to = value;
+        }
+        if (!known) load_die(argv[i], "no such option");
     }
 }
 
