@@ -161,10 +161,13 @@ static void nothing_is_embedded_twice(void **state)
     must(akin_engine_put(engine, "a", items, N, &create, results, err));
     assert_int_equal(encoded(engine, &reused), 4); /* 2 pictures, 2 captions */
     assert_int_equal(reused, 2 * N - 4);
+    size_t made[2] = {0}; /* of each picture once; of which item is open */
     for (size_t i = 0; i < N; i++) {
         assert_int_equal(results[i].status, AKIN_OK);
-        assert_int_equal(results[i].reused, i >= 2);
+        made[i % 2] += !results[i].reused;
     }
+    assert_int_equal(made[0], 1);
+    assert_int_equal(made[1], 1);
     must(akin_engine_put(engine, "b", items, N, &create, results, err));
     assert_int_equal(encoded(engine, &reused), 4);
     assert_int_equal(reused, 4 * N - 4);
