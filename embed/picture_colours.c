@@ -8,12 +8,14 @@
 
 #include <string.h>
 
-#define CELLS    (SIDE * SIDE)
-#define FADED    3.0f /* levels of colour, less is grey */
-#define COLOURED 24   /* levels between the channels of a frame */
-#define GREYED   2.0f /* many flags are the same one in grey: less may differ */
-#define DARK     8.0f /* what may have been clipped there says nothing */
-#define BRIGHT   246.0f
+#define CELLS       (SIDE * SIDE)
+#define FADED       3.0f /* levels of colour, less is grey */
+#define COLOURED    24   /* levels between the channels of a frame */
+#define LEAST_TIMES 0.55 /* of a change of brightness */
+#define MOST_TIMES  1.8
+#define GREYED      2.0f /* many flags are the same one in grey: less may differ */
+#define DARK        8.0f /* what may have been clipped there says nothing */
+#define BRIGHT      246.0f
 
 /* ---- getting them --------------------------------------------------------- */
 
@@ -50,6 +52,19 @@ static bool is_frame(const akin_picture *picture)
     return true;
 }
 
+/* Nothing is left to be compared. */
+static bool is_plain(const uint8_t plane[CELLS])
+{
+    uint8_t low = 255, high = 0;
+    size_t i;
+
+    for (i = 0; i < CELLS; i++) {
+        low = plane[i] < low ? plane[i] : low;
+        high = plane[i] > high ? plane[i] : high;
+    }
+    return high - low < COLOURED;
+}
+
 akin_status akin_picture_get_colours(const akin_picture *picture,
                                      akin_picture_colours *out, akin_error *err)
 {
@@ -60,6 +75,7 @@ akin_status akin_picture_get_colours(const akin_picture *picture,
     if (rc) return rc;
     out->framed = inner.pixels != NULL && is_frame(picture);
     if (out->framed) rc = draw_planes(&inner, out->planes[1], err);
+    if (out->framed && !rc) out->framed = !is_plain(out->planes[1][1]);
     akin_picture_clear(&inner);
     return rc;
 }
@@ -199,7 +215,7 @@ static tone fit(const field *a, const field *b, bool clipped)
     saa = saa / n - sa * sa;
     sab = sab / n - sa * sb;
     k = saa > 1 ? sab / saa : 1;
-    k = k < 0.4 ? 0.4 : k > 2.5 ? 2.5 : k;
+    k = k < LEAST_TIMES ? LEAST_TIMES : k > MOST_TIMES ? MOST_TIMES : k;
     return (tone){(float)k, (float)(sb - k * sa)};
 }
 
