@@ -5,8 +5,7 @@
  * for 8 dimensions: with exact rescoring behind it PQ64 of 512 was never worse
  * than more bytes at the same speed.
  *
- * No OPQ rotation before the codes: measured with bench_ann --opq, see
- * docs/index.md. */
+ * No OPQ rotation before the codes: docs/index.md says what was measured. */
 #include "internal.h"
 
 #include <math.h>
