@@ -154,7 +154,7 @@ static void search_rescored(const void *arg, const float *query, int64_t *rows)
 {
     const rescored *r = arg;
     size_t dim = r->b->items.dim;
-    akin_hit hits[K];
+    akin_hit hits[K] = {{0}};
     akin__top top = {.hits = hits, .k = K, .min_cosine = -2};
     int64_t all[4000];
     rival_search(r->faiss, query, r->candidates, all);

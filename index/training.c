@@ -129,7 +129,7 @@ static akin_status revive(const char *path, const saved_head *saved,
 bool akin__training_load(const akin_index *index, akin__head *head,
                          const akin_build_params *params, akin__ivf **out)
 {
-    saved_head wanted = head_for(index, head, params), saved;
+    saved_head wanted = head_for(index, head, params), saved = {0};
     uint8_t digest[AKIN_SHA256_BYTES], *file = NULL;
     char *path = path_of(index);
     size_t size = 0;
