@@ -95,7 +95,7 @@ static void classes_by_hand(void **state)
 /* Six colours of circles, a folder for each of two halves. */
 static void fill(const served *place)
 {
-    char folder[96], name[32];
+    char folder[96], name[48];
     make_folder(folder, sizeof folder, place, "pictures");
     make_folder(folder, sizeof folder, place, "pictures/warm_ones");
     make_folder(folder, sizeof folder, place, "pictures/cold");

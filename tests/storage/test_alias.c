@@ -209,7 +209,7 @@ static void test_order_is_the_naive_truth(void **state)
     static akin_item_data items[N];
     static akin_write ops[N];
     static akin_write_result results[N];
-    static char ids[N][8], json[N][64];
+    static char ids[N][12], json[N][64];
     static uint64_t nums[N];
     char *dir = temp_dir();
     akin_storage *s = open_dir(dir);
