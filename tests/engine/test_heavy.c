@@ -69,9 +69,10 @@ static uint32_t fields(akin_engine *engine, const char *name)
     return n;
 }
 
+static akin_config *config; /* of the engine that is open */
+
 static akin_engine *open_quiet(const char *dir)
 {
-    akin_config *config;
     akin_engine *engine;
     must(akin_config_open(&config, err));
     must(akin_config_set(config, "index.auto", "no", err));
@@ -79,6 +80,12 @@ static akin_engine *open_quiet(const char *dir)
         .data_dir = dir, .model_dir = "", .config = config};
     must(akin_engine_open(&options, &engine, err));
     return engine;
+}
+
+static void shut(akin_engine *engine)
+{
+    akin_engine_close(engine);
+    akin_config_close(config);
 }
 
 static void a_heavy_attribute_is_indexed(void **state)
@@ -106,7 +113,7 @@ static void a_heavy_attribute_is_indexed(void **state)
     assert_int_equal(count(engine, ".price < 10"), cheap + 10);
     assert_true(count(engine, ".brand in [\"b1\", \"b2\"] and .price > 50") >
                 both);
-    akin_engine_close(engine);
+    shut(engine);
     scratch_remove(dir);
     akin_free(dir);
 }
@@ -139,7 +146,7 @@ static void a_selection_is_remembered_until_a_change(void **state)
     akin_results_clear(&found);
     akin_engine_get_stats(engine, &stats);
     assert_int_equal(stats.filter_cache_misses, 2);
-    akin_engine_close(engine);
+    shut(engine);
     scratch_remove(dir);
     akin_free(dir);
 }

@@ -22,9 +22,10 @@ static void caption_of(unsigned i, char *out, size_t size)
              places[i / 120 % 10]);
 }
 
+static akin_config *config; /* of the engine that is open */
+
 static akin_engine *open_small(const char *dir, const char *automatic)
 {
-    akin_config *config; /* one an engine, kept until the test ends */
     akin_engine *engine;
     must(akin_config_open(&config, err));
     must(akin_config_set(config, "index.exact-below", "300", err));
@@ -33,6 +34,12 @@ static akin_engine *open_small(const char *dir, const char *automatic)
         .data_dir = dir, .model_dir = STARTER, .config = config};
     must(akin_engine_open(&options, &engine, err));
     return engine;
+}
+
+static void shut(akin_engine *engine)
+{
+    akin_engine_close(engine);
+    akin_config_close(config);
 }
 
 /* Captions, and for a picture's vector one that lies near the caption's of a
@@ -146,7 +153,7 @@ static void words_and_items_reach_their_target(void **state)
     must(akin_engine_info(engine, "c", info, err));
     assert_true(fabsf(info->recall - 0.92f) < 1e-4f);
     free(info);
-    akin_engine_close(engine);
+    shut(engine);
     scratch_remove(dir);
     akin_free(dir);
 }
@@ -173,7 +180,7 @@ static void a_killed_rebuild_goes_on(void **state)
     int ends[2];
     char byte;
     fill(engine);
-    akin_engine_close(engine);
+    shut(engine);
     assert_int_equal(pipe(ends), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -204,7 +211,7 @@ static void a_killed_rebuild_goes_on(void **state)
     must(akin_engine_tuning(engine, "c", &tuning, err));
     assert_string_equal(tuning.image.current, "IVF20,PQ16");
     assert_string_equal(tuning.caption.current, "IVF20,PQ16");
-    akin_engine_close(engine);
+    shut(engine);
     scratch_remove(dir);
     akin_free(dir);
 }

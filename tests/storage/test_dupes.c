@@ -241,6 +241,7 @@ static void test_older_file(void **state)
     uint64_t q[16], a = put("a", 1);
     snprintf(path, sizeof path, "%s/akin.db", dir);
     akin_storage_close(s);
+    s = NULL;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(
         sqlite3_exec(db,
@@ -248,7 +249,7 @@ static void test_older_file(void **state)
                      "DROP TRIGGER dupe_removed; DROP TRIGGER dupe_dropped;"
                      "DROP TABLE dupe_queue; DROP TABLE sketches;"
                      "DROP TABLE dupe_edges; DROP TABLE dupe_dismissed;"
-                     "DROP TABLE aliases;"
+                     "DROP TABLE aliases; DROP TABLE audit;"
                      "PRAGMA user_version = 1;",
                      NULL, NULL, NULL),
         SQLITE_OK);
