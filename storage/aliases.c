@@ -9,7 +9,7 @@
 static akin_status name_is_free(akin__writing *w, akin_span name,
                                 akin_error *err)
 {
-    int64_t there;
+    int64_t there = 0;
     akin_status rc = akin__check_name(name, err);
 
     if (!rc)
