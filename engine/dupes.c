@@ -12,7 +12,12 @@
 
 #define BATCH      64 /* looks in one transaction */
 #define NEIGHBOURS 24 /* by embedding */
-#define EXACT_MOST 4  /* items with the same bytes, with the same pixels */
+/* Where the space has lists: what is this close (CROP_COSINE) lies in the same
+ * list or in one beside it, however many neighbours there are further off, so the
+ * effort does not follow the space's recall, which counts those. */
+#define LISTS      8
+#define RESCORED   (4 * (NEIGHBOURS + 1)) /* rescored exactly */
+#define EXACT_MOST 4 /* items with the same bytes, with the same pixels */
 /* Candidates with the same bytes, pixels, or a hash nearby: comparing one in all
  * turns takes milliseconds, and of hundreds of near-identical pictures (stars
  * among the drawings) each is joined to the others through any of them. */
@@ -287,6 +292,8 @@ static akin_status find_by_embedding(look *l, akin_error *err)
     uint32_t n = 0;
     if (!l->vector) return AKIN_OK;
     params.k = NEIGHBOURS + 1;
+    params.nprobe = LISTS;
+    params.candidates = RESCORED;
     params.min_cosine =
         CROP_COSINE < SIMILAR_COSINE ? CROP_COSINE : SIMILAR_COSINE;
     akin_status rc =
