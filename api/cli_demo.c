@@ -3,6 +3,7 @@
  * them, prints each, and has a server of its own answer; with --keep that one
  * stays. What can be done once is not done again, so the second time takes
  * seconds. The data are in a directory of the demo's own. */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -287,8 +288,10 @@ static void farewell(const demo *d)
 {
     bool stays = akin_cli_has(d->cli, "keep") || !d->server;
     printf("\nThe answers as pictures are in %s\n", d->sheet);
-    printf("Ask more:\n  akin search --data %s \"a dog with a hat\"\n",
-           d->data);
+    printf("Ask more, and add pictures of your own:\n"
+           "  %s search --data %s \"a dog with a hat\"\n"
+           "  %s add ~/Pictures\n",
+           program_invocation_name, d->data, program_invocation_name);
     if (stays && d->port)
         printf("  redis-cli -p %u VSIM default TEXT \"a red flower\" COUNT 5 "
                "WITHSCORES\nand end the server with\n"
