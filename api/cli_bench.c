@@ -1,6 +1,7 @@
 /* akin bench retrieval: how well a model finds the pictures of a labelled
  * folder, of a catalogue, or of a collection that is there. A folder is read
  * into a data directory of its own that goes when we end. */
+#include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -27,7 +28,7 @@ typedef struct {
     akin_cli *cli;
     akin_engine *engine;
     const char *collection;
-    char own[64]; /* the directory we made, or empty */
+    char *own; /* the directory we made, for akin_free; NULL: none */
     akin_collection_info info;
     akin_report report;
     char label[AKIN_NAME_BYTES]; /* attribute; empty: there is none */
@@ -526,12 +527,15 @@ static akin_status open_engine(bench *b, akin_error *err)
     char data[TEXT_BYTES];
     b->collection = b->cli->collection;
     if (b->cli->argc == 2) {
-        snprintf(b->own, sizeof b->own, "%.40s/akin-bench-XXXXXX",
-                 temporary && strlen(temporary) < 40 ? temporary : "/tmp");
+        if (!temporary || !*temporary) temporary = "/tmp";
+        b->own = akin_format("%s/akin-bench-XXXXXX", temporary);
+        if (!b->own) return akin_fail(err, AKIN_NOMEM, "no memory");
         if (!mkdtemp(b->own)) {
-            b->own[0] = 0;
-            return akin_fail(err, AKIN_IO, "cannot make a directory in %s",
-                             temporary ? temporary : "/tmp");
+            int why = errno;
+            akin_free(b->own);
+            b->own = NULL;
+            return akin_fail_errno(err, why, "cannot make a directory in %s",
+                                   temporary);
         }
         options.read_only = false;
         options.data_dir = b->own;
@@ -545,12 +549,12 @@ static akin_status open_engine(bench *b, akin_error *err)
 static akin_status run(bench *b, results *out, akin_error *err)
 {
     akin_status rc = open_engine(b, err);
-    if (!rc && b->own[0]) rc = read_pictures(b, err);
+    if (!rc && b->own) rc = read_pictures(b, err);
     if (!rc) rc = akin_engine_info(b->engine, b->collection, &b->info, err);
     if (!rc) rc = collect(b, err);
     if (!rc && !b->n)
         rc = akin_fail(err, AKIN_NOT_FOUND, "there are no pictures in '%s'",
-                       b->own[0] ? b->cli->argv[1] : b->collection);
+                       b->own ? b->cli->argv[1] : b->collection);
     if (!rc) rc = embed_texts(b, err);
     return rc ? rc : measure(b, out, err);
 }
@@ -558,7 +562,8 @@ static akin_status run(bench *b, results *out, akin_error *err)
 static void clear(bench *b)
 {
     akin_engine_close(b->engine);
-    if (b->own[0]) nftw(b->own, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (b->own) nftw(b->own, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    akin_free(b->own);
     names_clear(&b->label_names);
     names_clear(&b->caption_names);
     akin_free(b->vectors);
