@@ -109,18 +109,6 @@ akin_status akin_cmd_drop(akin_call *c, akin_error *err)
     return rc;
 }
 
-static void row_text(akin_reply *r, const char *name, const char *value)
-{
-    akin_reply_text(r, name);
-    akin_reply_text(r, value && *value ? value : NULL);
-}
-
-static void row_int(akin_reply *r, const char *name, uint64_t value)
-{
-    akin_reply_text(r, name);
-    akin_reply_int(r, (int64_t)value);
-}
-
 static void row_bool(akin_reply *r, const char *name, bool value)
 {
     akin_reply_text(r, name);
@@ -136,13 +124,13 @@ akin_status akin_cmd_list(akin_call *c, akin_error *err)
     akin_reply_array(c->reply, n);
     for (size_t i = 0; i < n; i++) {
         akin_reply_map(c->reply, 5);
-        row_text(c->reply, "name", list[i].name);
-        row_int(c->reply, "items", list[i].items);
-        row_int(c->reply, "dim", list[i].dim);
-        row_text(c->reply, "index",
-                 list[i].image.kind[0] ? list[i].image.kind
-                                       : list[i].caption.kind);
-        row_text(c->reply, "model", list[i].model_name);
+        akin_reply_row_text(c->reply, "name", list[i].name);
+        akin_reply_row_int(c->reply, "items", list[i].items);
+        akin_reply_row_int(c->reply, "dim", list[i].dim);
+        akin_reply_row_text(c->reply, "index",
+                            list[i].image.kind[0] ? list[i].image.kind
+                                                  : list[i].caption.kind);
+        akin_reply_row_text(c->reply, "model", list[i].model_name);
     }
     akin_free(list);
     return AKIN_OK;
@@ -158,23 +146,23 @@ static void space_map(akin_reply *r, const char *name,
 {
     akin_reply_text(r, name);
     akin_reply_map(r, 14);
-    row_text(r, "index", space->kind);
-    row_int(r, "vectors", space->vectors);
-    row_int(r, "delta", space->delta);
-    row_int(r, "tombstones", space->tombstones);
-    row_int(r, "memory_bytes", space->memory_bytes);
-    row_int(r, "disk_bytes", space->disk_bytes);
+    akin_reply_row_text(r, "index", space->kind);
+    akin_reply_row_int(r, "vectors", space->vectors);
+    akin_reply_row_int(r, "delta", space->delta);
+    akin_reply_row_int(r, "tombstones", space->tombstones);
+    akin_reply_row_int(r, "memory_bytes", space->memory_bytes);
+    akin_reply_row_int(r, "disk_bytes", space->disk_bytes);
     akin_reply_text(r, "recall");
     akin_reply_double(r, space->recall);
     row_bool(r, "building", space->building);
-    row_int(r, "mapped_bytes", space->mapped_bytes);
+    akin_reply_row_int(r, "mapped_bytes", space->mapped_bytes);
     akin_reply_text(r, "memory_per_vector");
     akin_reply_double(r, each(space->memory_bytes, space->vectors));
     akin_reply_text(r, "disk_per_vector");
     akin_reply_double(r, each(space->disk_bytes, space->vectors));
-    row_int(r, "nprobe", space->nprobe);
-    row_int(r, "candidates", space->candidates);
-    row_text(r, "why", space->why);
+    akin_reply_row_int(r, "nprobe", space->nprobe);
+    akin_reply_row_int(r, "candidates", space->candidates);
+    akin_reply_row_text(r, "why", space->why);
 }
 
 akin_status akin_cmd_describe(akin_call *c, akin_error *err)
@@ -188,22 +176,22 @@ akin_status akin_cmd_describe(akin_call *c, akin_error *err)
     if (!rc) rc = akin_engine_info(c->service->engine, name, info, err);
     if (!rc) {
         akin_reply_map(r, 12);
-        row_text(r, "name", info->name);
-        row_int(r, "items", info->items);
-        row_int(r, "dim", info->dim);
-        row_text(r, "model", info->model_name);
-        row_text(r, "model_directory", info->model_dir);
-        row_text(r, "fingerprint", info->fingerprint);
+        akin_reply_row_text(r, "name", info->name);
+        akin_reply_row_int(r, "items", info->items);
+        akin_reply_row_int(r, "dim", info->dim);
+        akin_reply_row_text(r, "model", info->model_name);
+        akin_reply_row_text(r, "model_directory", info->model_dir);
+        akin_reply_row_text(r, "fingerprint", info->fingerprint);
         row_bool(r, "model_ready", info->model_ready);
-        row_int(r, "created", (uint64_t)info->created_ms);
-        row_int(r, "sequence", info->sequence);
+        akin_reply_row_int(r, "created", (uint64_t)info->created_ms);
+        akin_reply_row_int(r, "sequence", info->sequence);
         space_map(r, "image", &info->image);
         space_map(r, "caption", &info->caption);
         akin_reply_text(r, "fields");
         akin_reply_map(r, info->nfields);
         for (uint32_t i = 0; i < info->nfields; i++)
-            row_text(r, info->fields[i].name,
-                     akin_attribute_type_text(info->fields[i].type));
+            akin_reply_row_text(r, info->fields[i].name,
+                                akin_attribute_type_text(info->fields[i].type));
     }
     akin_free(info);
     return rc;
@@ -214,20 +202,20 @@ akin_status akin_cmd_describe(akin_call *c, akin_error *err)
 static void item_map(akin_reply *r, const akin_item_info *item)
 {
     akin_reply_map(r, 14);
-    row_text(r, "id", item->id);
-    row_text(r, "caption", item->caption);
-    row_text(r, "attributes", item->attributes);
-    row_text(r, "path", item->path);
-    row_text(r, "format", item->format);
-    row_int(r, "width", item->width);
-    row_int(r, "height", item->height);
-    row_int(r, "bytes", item->picture_bytes);
-    row_text(r, "hash", item->hash);
+    akin_reply_row_text(r, "id", item->id);
+    akin_reply_row_text(r, "caption", item->caption);
+    akin_reply_row_text(r, "attributes", item->attributes);
+    akin_reply_row_text(r, "path", item->path);
+    akin_reply_row_text(r, "format", item->format);
+    akin_reply_row_int(r, "width", item->width);
+    akin_reply_row_int(r, "height", item->height);
+    akin_reply_row_int(r, "bytes", item->picture_bytes);
+    akin_reply_row_text(r, "hash", item->hash);
     row_bool(r, "has_image", item->has_image);
     row_bool(r, "has_caption", item->has_caption);
-    row_int(r, "added", (uint64_t)item->added_ms);
-    row_int(r, "changed", (uint64_t)item->changed_ms);
-    row_int(r, "modified", (uint64_t)item->modified_ms);
+    akin_reply_row_int(r, "added", (uint64_t)item->added_ms);
+    akin_reply_row_int(r, "changed", (uint64_t)item->changed_ms);
+    akin_reply_row_int(r, "modified", (uint64_t)item->modified_ms);
 }
 
 akin_status akin_cmd_get(akin_call *c, akin_error *err)

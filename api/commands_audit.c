@@ -21,19 +21,13 @@ static void row_text(akin_reply *reply, const char *name, const char *value)
     akin_reply_text(reply, value);
 }
 
-static void row_int(akin_reply *reply, const char *name, int64_t value)
-{
-    akin_reply_text(reply, name);
-    akin_reply_int(reply, value);
-}
-
 static bool add_row(void *user, const akin_audit_entry *e)
 {
     listing *l = user;
     akin_reply_map(&l->rows, 6);
-    row_int(&l->rows, "first", e->first_ms);
-    row_int(&l->rows, "last", e->last_ms);
-    row_int(&l->rows, "times", (int64_t)e->times);
+    akin_reply_row_int(&l->rows, "first", e->first_ms);
+    akin_reply_row_int(&l->rows, "last", e->last_ms);
+    akin_reply_row_int(&l->rows, "times", (int64_t)e->times);
     row_text(&l->rows, "who", e->who);
     row_text(&l->rows, "what", e->what);
     row_text(&l->rows, "detail", e->detail);

@@ -7,12 +7,6 @@
 
 #define MAX_PREFER 64
 
-static void row_int(akin_reply *r, const char *name, uint64_t value)
-{
-    akin_reply_text(r, name);
-    akin_reply_int(r, (int64_t)value);
-}
-
 static void row_text(akin_reply *r, const char *name, const char *value)
 {
     akin_reply_text(r, name);
@@ -83,12 +77,12 @@ static void reply_member(akin_reply *r, const akin_dupe_group *g, size_t i)
     row_text(r, "id", m->item.id);
     row_text(r, "path", m->item.path);
     row_text(r, "format", m->item.format);
-    row_int(r, "width", m->item.width);
-    row_int(r, "height", m->item.height);
-    row_int(r, "bytes", m->item.picture_bytes);
-    row_int(r, "modified", (uint64_t)m->item.modified_ms);
+    akin_reply_row_int(r, "width", m->item.width);
+    akin_reply_row_int(r, "height", m->item.height);
+    akin_reply_row_int(r, "bytes", m->item.picture_bytes);
+    akin_reply_row_int(r, "modified", (uint64_t)m->item.modified_ms);
     row_text(r, "hash", *m->item.hash ? m->item.hash : NULL);
-    row_int(r, "keep", i == g->keep);
+    akin_reply_row_int(r, "keep", i == g->keep);
     row_text(r, "level", m->beside == i ? NULL : akin_level_text(m->level));
     row_text(r, "beside",
              m->beside == i ? NULL : g->members[m->beside].item.id);
@@ -103,14 +97,14 @@ static void reply_member(akin_reply *r, const akin_dupe_group *g, size_t i)
         akin_reply_int(r, m->distance);
     row_real(r, "similarity", m->similarity);
     row_real(r, "cosine", m->cosine);
-    row_int(r, "turn", m->turn);
+    akin_reply_row_int(r, "turn", m->turn);
 }
 
 static void reply_page(akin_reply *r, const akin_dupe_page *page)
 {
     akin_reply_map(r, 3);
-    row_int(r, "cursor", page->cursor);
-    row_int(r, "pending", page->pending);
+    akin_reply_row_int(r, "cursor", page->cursor);
+    akin_reply_row_int(r, "pending", page->pending);
     akin_reply_text(r, "groups");
     akin_reply_array(r, page->n);
     for (size_t i = 0; i < page->n; i++) {
@@ -186,7 +180,7 @@ akin_status akin_cmd_merge(akin_call *c, akin_error *err)
                                dry, &merge, err);
     if (rc) return rc;
     akin_reply_map(c->reply, 3);
-    row_int(c->reply, "changed", merge.changed);
+    akin_reply_row_int(c->reply, "changed", merge.changed);
     reply_state(c->reply, "before", merge.caption_before,
                 merge.attributes_before);
     reply_state(c->reply, "after", merge.caption, merge.attributes);

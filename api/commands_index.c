@@ -3,18 +3,6 @@
 
 #include "commands.h"
 
-static void row_text(akin_reply *r, const char *name, const char *value)
-{
-    akin_reply_text(r, name);
-    akin_reply_text(r, value && *value ? value : NULL);
-}
-
-static void row_int(akin_reply *r, const char *name, uint64_t value)
-{
-    akin_reply_text(r, name);
-    akin_reply_int(r, (int64_t)value);
-}
-
 static void row_double(akin_reply *r, const char *name, double value)
 {
     akin_reply_text(r, name);
@@ -87,21 +75,21 @@ static void curve_map(akin_reply *r, const kind_of_query *kind,
                       const akin_recall *m)
 {
     akin_reply_map(r, 8);
-    row_text(r, "space", kind->space_name);
-    row_text(r, "queries", kind->queries);
+    akin_reply_row_text(r, "space", kind->space_name);
+    akin_reply_row_text(r, "queries", kind->queries);
     akin_reply_text(r, "exact");
     akin_reply_bool(r, m->exact);
     row_double(r, "target", m->target);
-    row_int(r, "sample", m->queries);
-    row_int(r, "nprobe", m->nprobe);
-    row_int(r, "candidates", m->candidates);
+    akin_reply_row_int(r, "sample", m->queries);
+    akin_reply_row_int(r, "nprobe", m->nprobe);
+    akin_reply_row_int(r, "candidates", m->candidates);
     akin_reply_text(r, "curve");
     akin_reply_array(r, m->npoints);
     for (size_t i = 0; i < m->npoints; i++) {
         const akin_recall_point *p = &m->points[i];
         akin_reply_map(r, 5);
-        row_int(r, "nprobe", p->nprobe);
-        row_int(r, "candidates", p->candidates);
+        akin_reply_row_int(r, "nprobe", p->nprobe);
+        akin_reply_row_int(r, "candidates", p->candidates);
         row_double(r, "recall", p->recall);
         row_double(r, "error", p->error);
         row_double(r, "qps", p->qps);
@@ -153,8 +141,8 @@ static void needs_map(akin_reply *r, const char *name,
 {
     akin_reply_text(r, name);
     akin_reply_map(r, 3);
-    row_int(r, "nprobe", t->needs[text].nprobe);
-    row_int(r, "candidates", t->needs[text].candidates);
+    akin_reply_row_int(r, "nprobe", t->needs[text].nprobe);
+    akin_reply_row_int(r, "candidates", t->needs[text].candidates);
     row_double(r, "recall", t->needs[text].recall);
 }
 
@@ -162,18 +150,18 @@ static void tuning_map(akin_reply *r, const char *name, float target,
                        const akin_space_tuning *t)
 {
     akin_reply_map(r, 14);
-    row_text(r, "space", name);
-    row_int(r, "vectors", t->vectors);
-    row_text(r, "chosen", t->chosen);
-    row_text(r, "why", t->why);
-    row_text(r, "current", t->current);
+    akin_reply_row_text(r, "space", name);
+    akin_reply_row_int(r, "vectors", t->vectors);
+    akin_reply_row_text(r, "chosen", t->chosen);
+    akin_reply_row_text(r, "why", t->why);
+    akin_reply_row_text(r, "current", t->current);
     row_double(r, "target", target);
     needs_map(r, "items", t, 0);
     needs_map(r, "text", t, 1);
-    row_int(r, "sample", t->sample);
-    row_int(r, "memory_bytes", t->memory_bytes);
-    row_int(r, "build_bytes", t->build_bytes);
-    row_int(r, "disk_bytes", t->disk_bytes);
+    akin_reply_row_int(r, "sample", t->sample);
+    akin_reply_row_int(r, "memory_bytes", t->memory_bytes);
+    akin_reply_row_int(r, "build_bytes", t->build_bytes);
+    akin_reply_row_int(r, "disk_bytes", t->disk_bytes);
     row_double(r, "build_seconds", t->seconds);
     row_double(r, "took_seconds", t->took);
 }

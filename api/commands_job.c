@@ -7,18 +7,6 @@
 #define WAIT_STEP_MS 100 /* how late a wait notices that the server stops */
 #define MAX_PATHS    4096
 
-static void row_text(akin_reply *r, const char *name, const char *value)
-{
-    akin_reply_text(r, name);
-    akin_reply_text(r, value && *value ? value : NULL);
-}
-
-static void row_int(akin_reply *r, const char *name, uint64_t value)
-{
-    akin_reply_text(r, name);
-    akin_reply_int(r, (int64_t)value);
-}
-
 /* ---- AKIN.INGEST ------------------------------------------------------------------ */
 
 typedef struct {
@@ -91,19 +79,19 @@ static void job_map(akin_reply *r, const akin_engine_job_info *job)
 {
     const akin_progress *p = &job->progress;
     akin_reply_map(r, 18);
-    row_int(r, "id", job->id);
-    row_text(r, "kind", akin_engine_job_kind_text(job->kind));
-    row_text(r, "state", akin_engine_job_state_text(job->state));
-    row_text(r, "collection", job->collection);
-    row_text(r, "what", job->what);
-    row_text(r, "phase", p->phase);
-    row_int(r, "done", p->done);
-    row_int(r, "total", p->total);
-    row_int(r, "added", p->added);
-    row_int(r, "updated", p->updated);
-    row_int(r, "unchanged", p->skipped);
-    row_int(r, "failed", p->failed);
-    row_int(r, "bytes", p->bytes);
+    akin_reply_row_int(r, "id", job->id);
+    akin_reply_row_text(r, "kind", akin_engine_job_kind_text(job->kind));
+    akin_reply_row_text(r, "state", akin_engine_job_state_text(job->state));
+    akin_reply_row_text(r, "collection", job->collection);
+    akin_reply_row_text(r, "what", job->what);
+    akin_reply_row_text(r, "phase", p->phase);
+    akin_reply_row_int(r, "done", p->done);
+    akin_reply_row_int(r, "total", p->total);
+    akin_reply_row_int(r, "added", p->added);
+    akin_reply_row_int(r, "updated", p->updated);
+    akin_reply_row_int(r, "unchanged", p->skipped);
+    akin_reply_row_int(r, "failed", p->failed);
+    akin_reply_row_int(r, "bytes", p->bytes);
     akin_reply_text(r, "rate");
     akin_reply_double(r, p->rate);
     akin_reply_text(r, "seconds_left");
@@ -111,9 +99,9 @@ static void job_map(akin_reply *r, const akin_engine_job_info *job)
         akin_reply_null(r);
     else
         akin_reply_double(r, p->seconds_left);
-    row_int(r, "started", (uint64_t)job->started_ms);
-    row_int(r, "ended", (uint64_t)job->ended_ms);
-    row_text(r, "message", job->message);
+    akin_reply_row_int(r, "started", (uint64_t)job->started_ms);
+    akin_reply_row_int(r, "ended", (uint64_t)job->ended_ms);
+    akin_reply_row_text(r, "message", job->message);
 }
 
 static akin_status job_list(akin_call *c, akin_error *err)
@@ -228,10 +216,10 @@ akin_status akin_cmd_check(akin_call *c, akin_error *err)
                               repair, go_on, c->service, &report, err);
     if (!rc) {
         akin_reply_map(c->reply, 5);
-        row_int(c->reply, "items", report.items);
-        row_int(c->reply, "vectors", report.vectors);
-        row_int(c->reply, "problems", report.problems);
-        row_int(c->reply, "repaired", report.repaired);
+        akin_reply_row_int(c->reply, "items", report.items);
+        akin_reply_row_int(c->reply, "vectors", report.vectors);
+        akin_reply_row_int(c->reply, "problems", report.problems);
+        akin_reply_row_int(c->reply, "repaired", report.repaired);
         akin_reply_text(c->reply, "messages");
         akin_reply_array(c->reply, report.nmessages);
         for (size_t i = 0; i < report.nmessages; i++)

@@ -198,3 +198,15 @@ void akin_reply_set(akin_reply *r, size_t n)
 {
     header(r, r->proto < 3 ? '*' : '~', n);
 }
+
+void akin_reply_row_text(akin_reply *r, const char *name, const char *value)
+{
+    akin_reply_text(r, name);
+    akin_reply_text(r, value && *value ? value : NULL);
+}
+
+void akin_reply_row_int(akin_reply *r, const char *name, uint64_t value)
+{
+    akin_reply_text(r, name);
+    akin_reply_int(r, (int64_t)value);
+}

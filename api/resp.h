@@ -88,6 +88,10 @@ void akin_reply_null_array(akin_reply *reply); /* differs in version 2 only */
 void akin_reply_array(akin_reply *reply, size_t n);
 void akin_reply_map(akin_reply *reply, size_t n);
 void akin_reply_set(akin_reply *reply, size_t n);
+/* A name and its value, of a map. Text: NULL and empty are null. */
+void akin_reply_row_text(akin_reply *reply, const char *name,
+                         const char *value);
+void akin_reply_row_int(akin_reply *reply, const char *name, uint64_t value);
 
 /* ---- numbers in requests ------------------------------------------------ */
 
