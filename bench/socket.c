@@ -16,7 +16,10 @@
  * items at a steady pace, in turns.
  *
  *   bench_socket AKIN [--n N] [--queries Q] [--threads T] [--rounds R]
- *                [--depth D] [--writes PER-SECOND] [--seconds S] */
+ *                [--depth D] [--writes PER-SECOND] [--seconds S] [--dir DIR]
+ *
+ * With --dir the collection stays there, and the next run of that size starts
+ * with it. */
 #include <hiredis/hiredis.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,7 +47,7 @@ typedef struct {
 } contest;
 
 typedef struct {
-    const char *akin;
+    const char *akin, *kept; /* kept: NULL, or what --dir names */
     size_t n, threads, rounds, depth, writes, seconds;
     char dir[64], served[80], own[80], socket[80];
     ann_vectors items, asked;
@@ -160,6 +164,25 @@ static void with_dir(const char *program, const char *how, const char *dir,
         _exit(1);
     }
     if (waitpid(pid, &status, 0) != pid || status) load_die(program, dir);
+}
+
+/* Makes the collection, or takes the one that is kept. */
+static void have_collection(bench *b)
+{
+    char kept[512];
+    struct stat st;
+    if (!b->kept) {
+        make_collection(b);
+        return;
+    }
+    snprintf(kept, sizeof kept, "%s/%zu", b->kept, b->n);
+    if (stat(kept, &st)) {
+        make_collection(b);
+        mkdir(b->kept, 0777);
+        with_dir("cp", "-a", b->served, kept);
+    } else {
+        with_dir("cp", "-a", kept, b->served);
+    }
 }
 
 /* ---- rounds ------------------------------------------------------------------ */
@@ -450,9 +473,13 @@ static void parse(bench *b, int argc, char **argv)
         load_die("usage",
                  "bench_socket AKIN [--n N] [--queries Q] [--threads T] "
                  "[--rounds R] [--depth D] [--writes PER-SECOND] "
-                 "[--seconds S]");
+                 "[--seconds S] [--dir DIR]");
     b->akin = argv[1];
     for (int i = 2; i + 1 < argc; i += 2) {
+        if (!strcmp(argv[i], "--dir")) {
+            b->kept = argv[i + 1];
+            continue;
+        }
         size_t value = number(argv[i + 1]);
         bool known = false;
         for (size_t o = 0; o < n; o++) {
@@ -482,7 +509,7 @@ int main(int argc, char **argv)
     snprintf(b.served, sizeof b.served, "%s/served", b.dir);
     snprintf(b.own, sizeof b.own, "%s/own", b.dir);
     make_data(&b);
-    make_collection(&b);
+    have_collection(&b);
     with_dir("cp", "-a", b.served, b.own);
     start_server(&b);
     b.engine = open_engine(b.own);
