@@ -153,7 +153,8 @@ static void point_part(void *arg, size_t part)
     akin__scan scan;
     bool exact;
     scan_init(m, first, hits, tops, &scan);
-    if (akin__search_ivf(m->view, &m->plan, m->selector, &scan, &exact, &err)) {
+    if (akin__search_ivf(m->view, &m->plan, m->selector, &scan, 1, &exact,
+                         &err)) {
         if (!atomic_exchange(&m->failed, true)) m->why = err;
         return;
     }

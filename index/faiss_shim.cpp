@@ -243,12 +243,17 @@ int akin__shim_add(FaissIndex *index, int64_t n, const float *x,
     });
 }
 
-int akin__shim_tables(const FaissIndex *index, const float *query, float *out,
-                      shim_message msg)
+int akin__shim_book(const FaissIndex *index, float *out, shim_message msg)
 {
     return guarded(msg, [&]() {
-        one_thread();
-        ivfpq(index)->pq.compute_inner_prod_table(query, out);
+        const faiss::ProductQuantizer &pq = ivfpq(index)->pq;
+        if (pq.M * pq.dsub != (size_t)ivfpq(index)->d || pq.ksub != 256 ||
+            pq.centroids.size() != pq.ksub * pq.M * pq.dsub)
+            return failed(msg, "the codebook is not of the vectors' width");
+        for (size_t j = 0; j < pq.M; j++)
+            for (size_t d = 0; d < pq.dsub; d++)
+                for (size_t c = 0; c < pq.ksub; c++)
+                    *out++ = pq.get_centroids(j, c)[d];
         return 0;
     });
 }

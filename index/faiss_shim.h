@@ -43,9 +43,9 @@ int akin__shim_add(FaissIndex *index, int64_t n, const float *x,
                    shim_message msg);
 /* out: (nlist, dim). */
 int akin__shim_centroids(const FaissIndex *index, float *out, shim_message msg);
-/* Inner products of a query with every PQ centroid. out: (m, 256). */
-int akin__shim_tables(const FaissIndex *index, const float *query, float *out,
-                      shim_message msg);
+/* The PQ's centroids, a component of all 256 of a sub-vector in a row.
+ * out: (m, dim / m, 256). */
+int akin__shim_book(const FaissIndex *index, float *out, shim_message msg);
 /* A list of an index that was read: its PQ codes, (n, m), and rows, n int64 at
  * any address. Returns n. Does not fail. */
 size_t akin__shim_list(const FaissIndex *index, size_t list,

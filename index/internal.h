@@ -42,6 +42,15 @@ void akin__dots(const float *const *queries, size_t nq,
                 const uint16_t *const *rows, size_t nr, size_t dim, float *out);
 /* The plain loop of the same, for one pair. */
 float akin__dot_plain(const float *query, const uint16_t *row, size_t dim);
+/* Inner products of queries' sub-vectors with the PQ's centroids, out: nq of
+ * (m, 256). book: (m, width, 256), a component of all centroids in a row;
+ * queries: nq of (m * width). One query's are the same whatever others are in
+ * the call. */
+void akin__tables(const float *book, const float *const *queries, size_t nq,
+                  size_t m, size_t width, float *const *out);
+/* The plain loop of the same, for one query. */
+void akin__table_plain(const float *book, const float *query, size_t m,
+                       size_t width, float *out);
 /* 1 / length of a row; 0 when it is zero or not finite. */
 float akin__inverse_norm(const uint16_t *row, size_t dim);
 float akin__query_inverse(const float *query, size_t dim);
@@ -316,12 +325,13 @@ akin_status akin__ivf_read(int fd, uint64_t at, const akin__head *head,
 akin_status akin__ivf_name(akin__ivf *ivf, const uint64_t *labels,
                            akin_error *err);
 void akin__ivf_free(akin__ivf *ivf);
-/* The rows that look best, by score, into a heap whose labels are rows.
- * query: (ivf dim). nprobe lists, and more, up to four times as many, until
- * `least` rows have passed the filter. */
-akin_status akin__ivf_search(const akin__ivf *ivf, const float *query,
-                             uint32_t nprobe, uint64_t least,
-                             const akin__filter *filter, akin__top *top,
+/* The rows that look best to each of nq queries, AKIN__SCAN_QUERIES at most, by
+ * score, into heaps whose labels are rows; the same as one by one. queries: nq
+ * of (ivf dim). nprobe lists, and more, up to four times as many, until `least`
+ * rows have passed the filter. */
+akin_status akin__ivf_search(const akin__ivf *ivf, const float *const *queries,
+                             size_t nq, uint32_t nprobe, uint64_t least,
+                             const akin__filter *filter, akin__top *tops,
                              akin_error *err);
 size_t akin__ivf_bytes(const akin__ivf *ivf); /* anonymous memory */
 
@@ -422,11 +432,12 @@ double akin__ivf_cost(const akin__head *head, uint32_t nprobe,
 /* ---- search.c ------------------------------------------------------------------ */
 
 /* All queries of a scan through the lists, into its heaps; *exact is cleared
- * when the answer of any is approximate. */
+ * when the answer of any is approximate. together: so many at a time, which
+ * changes nothing but the time they take. */
 akin_status akin__search_ivf(const akin__view *view, const akin__plan *plan,
                              const akin_selector *selector,
-                             const akin__scan *all, bool *exact,
-                             akin_error *err);
+                             const akin__scan *all, size_t together,
+                             bool *exact, akin_error *err);
 /* Scores all rows of the generation that live and pass; then the delta's. */
 void akin__scan_generation(akin__scan *scan, const akin__view *view,
                            const akin_selector *selector);

@@ -38,6 +38,14 @@ static inline float lanes_sum(lanes a)
 {
     return _mm512_reduce_add_ps(a);
 }
+static inline lanes lanes_all(float x)
+{
+    return _mm512_set1_ps(x);
+}
+static inline void lanes_store(float *p, lanes a)
+{
+    _mm512_storeu_ps(p, a);
+}
 #elif defined(__AVX2__) && defined(__F16C__) && defined(__FMA__)
 #include <immintrin.h>
 #include <string.h>
@@ -73,6 +81,14 @@ static inline float lanes_sum(lanes a)
         _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     x = _mm_add_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+static inline lanes lanes_all(float x)
+{
+    return _mm256_set1_ps(x);
+}
+static inline void lanes_store(float *p, lanes a)
+{
+    _mm256_storeu_ps(p, a);
 }
 #endif
 
@@ -151,6 +167,72 @@ void akin__dots(const float *const *queries, size_t nq,
     for (size_t r = 0; r < nr; r++)
         for (size_t q = 0; q < nq; q++)
             out[r * nq + q] = akin__dot_plain(queries[q], rows[r], dim);
+}
+
+#endif
+
+/* ---- tables of the product quantizer ------------------------------------------- */
+
+void akin__table_plain(const float *book, const float *query, size_t m,
+                       size_t width, float *out)
+{
+    for (size_t j = 0; j < m; j++, query += width, book += width * 256)
+        for (size_t c = 0; c < 256; c++) {
+            float sum = 0;
+            for (size_t d = 0; d < width; d++)
+                sum += book[d * 256 + c] * query[d];
+            *out++ = sum;
+        }
+}
+
+#ifdef LANES
+
+/* Q queries; two registers of columns by Q hold the sums. */
+#define TABLES(name, Q)                                                        \
+    static void name(const float *book, const float *const *queries, size_t m, \
+                     size_t width, float *const *out)                          \
+    {                                                                          \
+        for (size_t j = 0; j < m; j++, book += width * 256)                    \
+            for (size_t c = 0; c < 256; c += 2 * LANES) {                      \
+                lanes a[Q], b[Q];                                              \
+                for (int q = 0; q < Q; q++)                                    \
+                    a[q] = b[q] = lanes_zero();                                \
+                for (size_t d = 0; d < width; d++) {                           \
+                    lanes x = lanes_load(book + d * 256 + c, LANES);           \
+                    lanes y = lanes_load(book + d * 256 + c + LANES, LANES);   \
+                    for (int q = 0; q < Q; q++) {                              \
+                        lanes z = lanes_all(queries[q][j * width + d]);        \
+                        a[q] = lanes_fma(x, z, a[q]);                          \
+                        b[q] = lanes_fma(y, z, b[q]);                          \
+                    }                                                          \
+                }                                                              \
+                for (int q = 0; q < Q; q++) {                                  \
+                    lanes_store(out[q] + j * 256 + c, a[q]);                   \
+                    lanes_store(out[q] + j * 256 + c + LANES, b[q]);           \
+                }                                                              \
+            }                                                                  \
+    }
+
+TABLES(tables_1, 1)
+TABLES(tables_4, 4)
+
+void akin__tables(const float *book, const float *const *queries, size_t nq,
+                  size_t m, size_t width, float *const *out)
+{
+    size_t q = 0;
+    for (; q + 4 <= nq; q += 4)
+        tables_4(book, queries + q, m, width, out + q);
+    for (; q < nq; q++)
+        tables_1(book, queries + q, m, width, out + q);
+}
+
+#else
+
+void akin__tables(const float *book, const float *const *queries, size_t nq,
+                  size_t m, size_t width, float *const *out)
+{
+    for (size_t q = 0; q < nq; q++)
+        akin__table_plain(book, queries[q], m, width, out[q]);
 }
 
 #endif

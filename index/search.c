@@ -69,76 +69,96 @@ void akin__scan_delta(akin__scan *scan, const akin__view *view,
 
 /* ---- IVF-PQ ------------------------------------------------------------------- */
 
-/* Scratch of one search. */
+/* Scratch of some queries that are searched together. */
 typedef struct {
-    float *query;   /* (ivf dim), padded with zeros */
-    akin_hit *rows; /* (candidates) */
+    float *queries; /* (together, ivf dim), padded with zeros */
+    akin_hit *rows; /* (together, candidates) */
 } scratch;
 
 static akin_status scratch_init(scratch *s, const akin__gen *gen,
-                                uint32_t candidates, akin_error *err)
+                                size_t together, uint32_t candidates,
+                                akin_error *err)
 {
-    s->query = akin_calloc(gen->head.ivf_dim, sizeof *s->query);
-    s->rows = akin_calloc(candidates, sizeof *s->rows);
-    if (s->query && s->rows) return AKIN_OK;
+    s->queries = akin_calloc(together * gen->head.ivf_dim, sizeof *s->queries);
+    s->rows = akin_calloc(together * candidates, sizeof *s->rows);
+    if (s->queries && s->rows) return AKIN_OK;
     return akin_fail(err, AKIN_NOMEM, "out of memory for %u candidates",
                      candidates);
 }
 
 static void scratch_clear(scratch *s)
 {
-    akin_free(s->query);
+    akin_free(s->queries);
     akin_free(s->rows);
 }
 
-/* One query through the lists, into its heap. False in *enough: fewer rows came
- * than were asked for, though more may pass the selector. */
-static akin_status search_lists(const akin__view *view, const akin__plan *plan,
-                                const akin_selector *selector, scratch *s,
-                                akin__scan *one, bool *enough, akin_error *err)
+/* Rescores one query's candidates into its heap. True: as many rows came as
+ * were asked for, or all; false: more may pass the selector. */
+static bool rescore(const akin__view *view, const akin__top *best,
+                    akin__scan *one)
 {
     const akin__gen *gen = view->gen;
-    akin__filter filter = {view->dead ? view->dead->words : NULL, selector,
-                           gen->labels};
-    akin__top best = {
-        .hits = s->rows, .k = plan->candidates, .min_cosine = -INFINITY};
     uint64_t live = gen->head.rows - (view->dead ? view->dead->count : 0);
-    akin_status rc;
-    memcpy(s->query, one->queries[0], one->dim * sizeof(float));
-    rc = akin__ivf_search(gen->ivf, s->query, plan->nprobe, plan->least,
-                          &filter, &best, err);
-    if (rc) return rc;
-    for (uint32_t i = 0; i < best.n; i++) {
-        uint64_t row = s->rows[i].label;
+    for (uint32_t i = 0; i < best->n; i++) {
+        uint64_t row = best->hits[i].label;
         akin__prefetch_row(gen->vectors + row * one->dim, one->dim);
         akin__scan_add(one, gen->labels[row], gen->vectors + row * one->dim,
                        gen->norms[row]);
     }
     akin__scan_flush(one);
-    *enough = one->seen >= one->tops->k || one->seen >= live;
-    return AKIN_OK;
+    return one->seen >= one->tops->k || one->seen >= live;
 }
 
-akin_status akin__search_ivf(const akin__view *view, const akin__plan *plan,
-                             const akin_selector *selector,
-                             const akin__scan *all, bool *exact,
-                             akin_error *err)
+/* The queries of a scan from `first` on, n of them, through the lists. */
+static akin_status search_lists(const akin__view *view, const akin__plan *plan,
+                                const akin_selector *selector,
+                                const akin__scan *all, size_t first, size_t n,
+                                scratch *s, bool *exact, akin_error *err)
 {
-    scratch s = {0};
-    akin_status rc = scratch_init(&s, view->gen, plan->candidates, err);
-    for (size_t q = 0; q < all->nq && !rc; q++) {
-        bool enough = true;
-        akin__scan one = {.tops = &all->tops[q], .nq = 1, .dim = all->dim};
-        one.queries[0] = all->queries[q];
-        one.inverse[0] = all->inverse[q];
-        rc = search_lists(view, plan, selector, &s, &one, &enough, err);
-        if (rc) break;
-        if (enough) {
+    const akin__gen *gen = view->gen;
+    const float *queries[AKIN__SCAN_QUERIES] = {0};
+    akin__top best[AKIN__SCAN_QUERIES];
+    akin__filter filter = {view->dead ? view->dead->words : NULL, selector,
+                           gen->labels};
+    akin_status rc;
+    for (size_t i = 0; i < n; i++) {
+        float *query = s->queries + i * gen->head.ivf_dim;
+        memcpy(query, all->queries[first + i], all->dim * sizeof *query);
+        queries[i] = query;
+        best[i] = (akin__top){.hits = s->rows + i * plan->candidates,
+                              .k = plan->candidates,
+                              .min_cosine = -INFINITY};
+    }
+    rc = akin__ivf_search(gen->ivf, queries, n, plan->nprobe, plan->least,
+                          &filter, best, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        akin__scan one = {.tops = &all->tops[first + i],
+                          .nq = 1,
+                          .dim = all->dim,
+                          .queries = {all->queries[first + i]},
+                          .inverse = {all->inverse[first + i]}};
+        if (rescore(view, &best[i], &one)) {
             *exact = false;
         } else {
             one.tops->n = 0;
             akin__scan_generation(&one, view, selector);
         }
+    }
+    return rc;
+}
+
+akin_status akin__search_ivf(const akin__view *view, const akin__plan *plan,
+                             const akin_selector *selector,
+                             const akin__scan *all, size_t together,
+                             bool *exact, akin_error *err)
+{
+    scratch s = {0};
+    if (together > all->nq) together = all->nq;
+    akin_status rc =
+        scratch_init(&s, view->gen, together, plan->candidates, err);
+    for (size_t q = 0; q < all->nq && !rc; q += together) {
+        size_t n = all->nq - q < together ? all->nq - q : together;
+        rc = search_lists(view, plan, selector, all, q, n, &s, exact, err);
     }
     scratch_clear(&s);
     return rc;
@@ -185,7 +205,8 @@ static akin_status search_some(const akin_index *index, const akin__view *view,
     if (plan.exact)
         akin__scan_generation(&scan, view, params->selector);
     else
-        rc = akin__search_ivf(view, &plan, params->selector, &scan, exact, err);
+        rc = akin__search_ivf(view, &plan, params->selector, &scan, n, exact,
+                              err);
     if (rc) return rc;
     akin__scan_delta(&scan, view, params->selector);
     for (size_t q = 0; q < n; q++) {
