@@ -10,7 +10,8 @@
  *   long work      akin_engine_ingest/rebuild/reindex, and the same as jobs
  *   questions      akin_engine_search/count/embed_text/embed_picture
  *   trust          akin_engine_check
- *   snapshots      akin_engine_snapshot_create/open/delete, akin_engine_snapshots
+ *   snapshots      akin_engine_snapshot_create/open/delete, akin_engine_snapshots,
+ *                  akin_snapshot_restore
  *
  * Unless a comment says otherwise: a function may be called from any thread at
  * any time between open and close; arguments are borrowed for the call; spans of
@@ -986,6 +987,18 @@ AKIN_API bool akin_snapshot_name_ok(const char *name);
 AKIN_API akin_status akin_engine_snapshot_create(
     akin_engine *engine, const char *collection, akin_progress_call *progress,
     void *user, akin_snapshot_info *out, akin_error *err);
+/* The same as a file anywhere: `path` is replaced, and gone after a failure; its
+ * name is not noted, nor its digest. A folder PATH.making is used meanwhile.
+ * Also of an engine opened for reading only. */
+AKIN_API akin_status akin_engine_snapshot_write(
+    akin_engine *engine, const char *collection, const char *path,
+    akin_progress_call *progress, void *user, akin_snapshot_info *out,
+    akin_error *err);
+/* What one made now would be called in the folder `place`. */
+AKIN_API akin_status akin_engine_snapshot_name(akin_engine *engine,
+                                               const char *collection,
+                                               const char *place, char out[256],
+                                               akin_error *err);
 /* Newest first, at most 10,000; *out for akin_free. The collection need not be
  * there any more. */
 AKIN_API akin_status akin_engine_snapshots(akin_engine *engine,
@@ -1015,6 +1028,26 @@ AKIN_API akin_status akin_engine_snapshot_delete(akin_engine *engine,
                                                  const char *collection,
                                                  const char *name,
                                                  akin_error *err);
+
+typedef struct {
+    uint64_t items, collections;
+    bool compared; /* its SHA-256, with what was noted in FILE.sha256 */
+    char *kept;    /* where what was there is now, for akin_free; NULL: nothing
+                      was */
+} akin_restored;
+
+/* Makes a snapshot (one collection or all) the data directory `dir`, which must
+ * be missing or empty. replace: or anything that no process has open; it is kept
+ * under another name. Everything is read, checked and on disk in DIR.restoring
+ * before that becomes `dir` in one step. Needs no engine. Fails with AKIN_EXISTS
+ * (not empty), AKIN_BUSY (open), AKIN_BAD_DATA (damaged, no snapshot),
+ * AKIN_UNSUPPORTED (of a newer akin), AKIN_CANCELLED, AKIN_IO; then `dir` is as
+ * it was. */
+AKIN_API akin_status akin_snapshot_restore(const char *file, const char *dir,
+                                           bool replace,
+                                           akin_progress_call *progress,
+                                           void *user, akin_restored *out,
+                                           akin_error *err);
 
 /* ---- audit --------------------------------------------------------------- */
 

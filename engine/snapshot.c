@@ -107,14 +107,14 @@ static akin_status path_of(akin_engine *engine, const char *collection,
 
 /* ---- one that is there -------------------------------------------------------------- */
 
-static void read_digest(const char *path, char out[65])
+void akin__snapshot_digest(const char *path, char out[65])
 {
     char *beside = akin_format("%s.sha256", path);
     uint8_t *text = NULL;
     size_t size = 0;
 
     out[0] = 0;
-    if (beside && !akin_file_read(beside, 200, &text, &size, NULL) &&
+    if (beside && !akin_file_read(beside, 400, &text, &size, NULL) &&
         size >= 64 && strspn((char *)text, "0123456789abcdef") >= 64) {
         memcpy(out, text, 64);
         out[64] = 0;
@@ -131,7 +131,7 @@ static void describe(const char *path, const char *name, const struct stat *st,
     out->size = (uint64_t)st->st_size;
     out->created_ms =
         (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
-    read_digest(path, out->sha256);
+    akin__snapshot_digest(path, out->sha256);
 }
 
 akin_status akin_engine_snapshot_open(akin_engine *engine,
@@ -227,7 +227,7 @@ typedef struct {
     akin_engine *engine;
     akin_progress_call *call;
     void *user;
-    uint64_t done, total; /* of the copy; the tar begins at total */
+    uint64_t done, total; /* of the phase */
 } making;
 
 static bool tell(making *m, const char *phase)
@@ -249,8 +249,9 @@ static bool copied(void *user, uint64_t done, uint64_t total)
 
 static bool packed(void *user, uint64_t done)
 {
-    (void)done;
-    return tell(user, "packing");
+    making *m = user;
+    m->done = done;
+    return tell(m, "packing");
 }
 
 /* "shop-2026-11-23-04-05-06.snapshot", with -2, -3 ... while that is taken. */
@@ -282,28 +283,55 @@ static akin_status free_name(const char *place, const char *collection,
     return akin_fail(err, AKIN_BUSY, "too many snapshots in one second");
 }
 
-static const char *const files[] = {"akin.db", "thumbs.db"};
+static const char *const files[] = AKIN__SNAPSHOT_FILES;
 
-/* Copies into `folder`, packs that, and gives the file its name last. */
-static akin_status make(making *m, const char *collection, const char *folder,
-                        const char *path, akin_error *err)
+static uint64_t bytes_in(const char *folder)
 {
-    uint8_t digest[AKIN_SHA256_BYTES];
-    akin__collection *c = NULL;
-    char *packing = akin_format("%s/packed", folder);
-    char *beside = akin_format("%s.sha256", path);
-    char hex[2 * AKIN_SHA256_BYTES + 2];
-    akin_status rc = packing && beside ? AKIN_OK : akin__nomem(err);
+    uint64_t sum = 0;
+    struct stat st;
 
-    if (!rc && collection)
-        rc = akin__collection_find(m->engine, collection, &c, err);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = akin_format("%s/%s", folder, files[i]);
+        if (path && !stat(path, &st)) sum += (uint64_t)st.st_size;
+        akin_free(path);
+    }
+    return sum;
+}
+
+/* Copies into `folder` and packs that into one file. */
+static akin_status pack(making *m, const char *collection, const char *folder,
+                        const char *packing, uint8_t digest[AKIN_SHA256_BYTES],
+                        akin_error *err)
+{
+    akin__collection *c = NULL;
+    akin_status rc = AKIN_OK;
+
+    if (collection) rc = akin__collection_find(m->engine, collection, &c, err);
     if (!rc && c)
         rc = akin_storage_export(m->engine->storage, c->num, folder, copied, m,
                                  err);
     else if (!rc)
         rc = akin_storage_backup(m->engine->storage, folder, copied, m, err);
-    if (!rc)
+    if (!rc) {
+        m->done = 0;
+        m->total = bytes_in(folder);
         rc = akin__tar_make(packing, folder, files, 2, packed, m, digest, err);
+    }
+    akin__collection_release(c);
+    return rc;
+}
+
+/* Gives the file its name last. */
+static akin_status make(making *m, const char *collection, const char *folder,
+                        const char *path, akin_error *err)
+{
+    uint8_t digest[AKIN_SHA256_BYTES];
+    char *packing = akin_format("%s/packed", folder);
+    char *beside = akin_format("%s.sha256", path);
+    char hex[2 * AKIN_SHA256_BYTES + 2];
+    akin_status rc = packing && beside ? AKIN_OK : akin__nomem(err);
+
+    if (!rc) rc = pack(m, collection, folder, packing, digest, err);
     if (!rc) {
         akin_hex(digest, sizeof digest, hex);
         hex[64] = '\n';
@@ -312,7 +340,6 @@ static akin_status make(making *m, const char *collection, const char *folder,
     if (!rc && rename(packing, path))
         rc = akin_fail_errno(err, errno, "cannot name the snapshot");
     if (rc && beside) unlink(beside);
-    akin__collection_release(c);
     akin_free(packing);
     akin_free(beside);
     return rc;
@@ -370,6 +397,46 @@ akin_status akin_engine_snapshot_create(akin_engine *engine,
     return rc;
 }
 
+akin_status akin_engine_snapshot_name(akin_engine *engine,
+                                      const char *collection, const char *place,
+                                      char out[256], akin_error *err)
+{
+    char real[AKIN_NAME_BYTES + 1];
+    akin_buf name = {0};
+    akin_status rc =
+        collection ? akin_engine_name(engine, collection, real, err) : AKIN_OK;
+
+    if (!rc) rc = free_name(place, collection ? real : NULL, &name, err);
+    if (!rc) snprintf(out, 256, "%s", akin_buf_cstr(&name));
+    akin_buf_clear(&name);
+    return rc;
+}
+
+akin_status akin_engine_snapshot_write(akin_engine *engine,
+                                       const char *collection, const char *path,
+                                       akin_progress_call *progress, void *user,
+                                       akin_snapshot_info *out, akin_error *err)
+{
+    making m = {.engine = engine, .call = progress, .user = user};
+    char *folder = akin_format("%s.making", path);
+    uint8_t digest[AKIN_SHA256_BYTES];
+    struct stat st;
+
+    akin_status rc = folder ? AKIN_OK : akin__nomem(err);
+    if (!rc) rc = akin__remove_tree(folder, err); /* of a process that died */
+    if (!rc) rc = akin_dir_make(folder, err);
+    if (!rc) rc = pack(&m, collection, folder, path, digest, err);
+    if (!rc && lstat(path, &st))
+        rc = akin_fail_errno(err, errno, "the snapshot is gone");
+    if (!rc) {
+        describe(path, "", &st, out);
+        akin_hex(digest, sizeof digest, out->sha256);
+    }
+    if (folder) (void)akin__remove_tree(folder, NULL);
+    akin_free(folder);
+    return rc;
+}
+
 /* ---- putting one back -------------------------------------------------------------------- */
 
 /* "NAME.snapshot" of the collection's own, or "file://" and a path that ends
@@ -406,16 +473,14 @@ static akin_status locate(akin_engine *engine, const char *collection,
     return rc;
 }
 
-/* sha256: the caller's word for what it must be; "" or NULL: what was noted
- * beside it, if anything. */
-static akin_status check_digest(const char *path, const char *sha256,
-                                const uint8_t *digest, akin_error *err)
+akin_status akin__snapshot_check(const char *path, const char *sha256,
+                                 const uint8_t *digest, akin_error *err)
 {
     char noted[65], hex[2 * AKIN_SHA256_BYTES + 1];
 
     akin_hex(digest, AKIN_SHA256_BYTES, hex);
     if (!sha256 || !*sha256) {
-        read_digest(path, noted);
+        akin__snapshot_digest(path, noted);
         sha256 = noted;
     }
     if (!*sha256 || !strcmp(sha256, hex)) return AKIN_OK;
@@ -444,7 +509,7 @@ static akin_status recover_in(making *m, const char *collection,
     if (!rc) rc = akin_dir_make(folder, err);
     if (!rc)
         rc = akin__tar_unpack(path, folder, files, 2, unpacked, m, digest, err);
-    if (!rc) rc = check_digest(path, sha256, digest, err);
+    if (!rc) rc = akin__snapshot_check(path, sha256, digest, err);
     if (!rc) rc = akin_storage_import_check(folder, err);
     if (!rc && !tell(m, "importing"))
         rc = akin_fail(err, AKIN_CANCELLED, "recovery cancelled");

@@ -1,8 +1,14 @@
-/* Snapshots' own: the file format. */
+/* Snapshots' own: the file format and the digests beside. */
 #ifndef AKIN_ENGINE_SNAPSHOT_H
 #define AKIN_ENGINE_SNAPSHOT_H
 
 #include "internal.h"
+
+/* What is in one: thumbs.db may be missing. */
+#define AKIN__SNAPSHOT_FILES                                                   \
+    {                                                                          \
+        "akin.db", "thumbs.db"                                                 \
+    }
 
 /* Asked after each piece; false cancels. */
 typedef bool akin__tar_progress(void *user, uint64_t done);
@@ -21,5 +27,12 @@ akin_status akin__tar_unpack(const char *in, const char *dir,
                              akin__tar_progress *progress, void *user,
                              uint8_t digest[AKIN_SHA256_BYTES],
                              akin_error *err);
+
+/* What is noted beside a snapshot, in hex; "": nothing. */
+void akin__snapshot_digest(const char *path, char out[65]);
+/* sha256: the caller's word for what it must be; "" or NULL: what was noted
+ * beside it, if anything. AKIN_BAD_DATA. */
+akin_status akin__snapshot_check(const char *path, const char *sha256,
+                                 const uint8_t *digest, akin_error *err);
 
 #endif

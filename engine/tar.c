@@ -163,16 +163,14 @@ static akin_status bad(const char *what, akin_error *err)
     return akin_fail(err, AKIN_BAD_DATA, "not a snapshot: %s", what);
 }
 
-/* Reads exactly `size` bytes; *end (may be NULL): there was not one more. */
-static akin_status get(reader *r, void *out, size_t size, bool *end,
-                       akin_error *err)
+/* Reads exactly `size` bytes. */
+static akin_status get(reader *r, void *out, size_t size, akin_error *err)
 {
     size_t n = fread(out, 1, size, r->file);
 
     akin_sha256_add(r->hash, out, n);
     r->done += n;
-    if (end) *end = n == 0 && feof(r->file);
-    if (n == size || (end && *end)) return AKIN_OK;
+    if (n == size) return AKIN_OK;
     return ferror(r->file) ? akin_fail_errno(err, errno, "cannot read it")
                            : bad("it ends too early", err);
 }
@@ -219,20 +217,20 @@ static akin_status get_file(reader *r, const char *path, uint64_t size,
     if (!out) return akin_fail_errno(err, errno, "cannot create %s", path);
     while (!rc && size) {
         size_t n = size < sizeof piece ? (size_t)size : sizeof piece;
-        rc = get(r, piece, n, NULL, err);
+        rc = get(r, piece, n, err);
         if (!rc && fwrite(piece, 1, n, out) != n)
             rc = akin_fail_errno(err, errno, "cannot write %s", path);
         size -= n;
         if (!rc && r->progress && !r->progress(r->user, r->done))
             rc = akin_fail(err, AKIN_CANCELLED, "recovery cancelled");
     }
-    if (!rc && padding) rc = get(r, piece, padding, NULL, err);
+    if (!rc && padding) rc = get(r, piece, padding, err);
     if (fclose(out) && !rc)
         rc = akin_fail_errno(err, errno, "cannot write %s", path);
     return rc;
 }
 
-/* One header and its file; *end after the last. */
+/* One header and its file; *end: it was the empty one behind the last. */
 static akin_status get_entry(reader *r, const char *dir,
                              const char *const *names, size_t n, bool *end,
                              akin_error *err)
@@ -242,8 +240,8 @@ static akin_status get_entry(reader *r, const char *dir,
     uint64_t size;
     size_t i = 0;
 
-    akin_status rc = get(r, &h, sizeof h, end, err);
-    if (rc || *end) return rc;
+    akin_status rc = get(r, &h, sizeof h, err);
+    if (rc) return rc;
     *end = !memcmp(&h, &zeros, sizeof h);
     if (*end) return AKIN_OK;
     if (memcmp(h.magic, "ustar", 5) || !sum_is_right(&h))

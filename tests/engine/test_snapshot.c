@@ -139,6 +139,69 @@ static void a_snapshot_is_a_data_directory(void **state)
     }
 }
 
+static bool refuse(void *user, const akin_progress *progress)
+{
+    (void)user, (void)progress;
+    return false;
+}
+
+/* Who reads only can write one elsewhere, while another process writes. */
+static void one_is_written_anywhere_and_restored(void **state)
+{
+    (void)state;
+    akin_snapshot_info made;
+    akin_collection_info info;
+    akin_restored restored = {0};
+    char *into = scratch_make(), *path = akin_format("%s/x", into);
+    char *to = akin_format("%s/to", into), name[256];
+    akin_engine_options o = {.data_dir = dir, .read_only = true};
+    akin_engine *reader;
+
+    make("shop");
+    put("shop", 0, 90);
+    must(akin_engine_open(&o, &reader, err));
+    put("shop", 90, 10);
+    must(akin_engine_snapshot_name(reader, "shop", into, name, err));
+    assert_true(akin_snapshot_name_ok(name));
+    assert_int_equal(strncmp(name, "shop-20", 7), 0);
+    assert_int_equal(
+        akin_engine_snapshot_create(reader, NULL, NULL, NULL, &made, NULL),
+        AKIN_DENIED);
+    must(
+        akin_engine_snapshot_write(reader, NULL, path, NULL, NULL, &made, err));
+    assert_int_equal(strlen(made.sha256), 64);
+    must(akin_snapshot_restore(path, to, false, NULL, NULL, &restored, err));
+    assert_int_equal(restored.items, 100);
+    assert_int_equal(restored.collections, 1);
+    assert_false(restored.compared);
+    assert_null(restored.kept);
+    akin_engine *copy = open_engine(to, NULL);
+    assert_int_equal(
+        akin_snapshot_restore(path, to, false, NULL, NULL, &restored, NULL),
+        AKIN_EXISTS);
+    assert_int_equal(
+        akin_snapshot_restore(path, to, true, NULL, NULL, &restored, NULL),
+        AKIN_BUSY);
+    clean(copy);
+    must(akin_engine_info(copy, "shop", &info, err));
+    assert_int_equal(info.items, 100);
+    akin_engine_close(copy);
+    must(akin_snapshot_restore(path, to, true, NULL, NULL, &restored, err));
+    assert_non_null(restored.kept);
+    akin_free(restored.kept);
+    assert_int_equal(
+        akin_snapshot_restore(path, to, true, refuse, NULL, &restored, NULL),
+        AKIN_CANCELLED);
+    copy = open_engine(to, NULL);
+    clean(copy);
+    akin_engine_close(copy);
+    akin_engine_close(reader);
+    scratch_remove(into);
+    akin_free(into);
+    akin_free(path);
+    akin_free(to);
+}
+
 static void pictures_captions_and_thumbnails_come_along(void **state)
 {
     (void)state;
@@ -415,12 +478,6 @@ static void it_is_of_one_moment(void **state)
     pthread_join(thread, NULL);
 }
 
-static bool refuse(void *user, const akin_progress *progress)
-{
-    (void)user, (void)progress;
-    return false;
-}
-
 static void a_cancelled_snapshot_leaves_nothing(void **state)
 {
     (void)state;
@@ -501,6 +558,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(a_snapshot_is_a_data_directory),
+        T(one_is_written_anywhere_and_restored),
         T(pictures_captions_and_thumbnails_come_along),
         T(it_is_of_one_moment),
         T(what_is_recovered_is_what_was),
