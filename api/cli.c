@@ -132,12 +132,17 @@ const char *akin_cli_nearest(const char *name)
 {
     /* what other programs call it */
     static const char *const other[][2] = {
-        {"server", "serve"},     {"find", "search"},        {"query", "search"},
-        {"delete", "rm"},        {"remove", "rm"},          {"del", "rm"},
-        {"import", "add"},       {"ingest", "add"},         {"tune", "index"},
-        {"list", "collections"}, {"ls", "collections"},     {"show", "get"},
-        {"stats", "info"},       {"verify", "check"},       {"fsck", "check"},
-        {"like", "similar"},     {"create", "collections"},
+        {"server", "serve"},       {"find", "search"},
+        {"query", "search"},       {"delete", "rm"},
+        {"remove", "rm"},          {"del", "rm"},
+        {"import", "add"},         {"ingest", "add"},
+        {"tune", "index"},         {"list", "collections"},
+        {"ls", "collections"},     {"show", "get"},
+        {"stats", "info"},         {"verify", "check"},
+        {"fsck", "check"},         {"like", "similar"},
+        {"create", "collections"}, {"dump", "backup"},
+        {"snapshot", "backup"},    {"export", "backup"},
+        {"recover", "restore"},
     };
     const char *found = NULL;
     unsigned best = 9;
@@ -357,16 +362,21 @@ static bool set_color(akin_cli *cli)
 
 /* ---- running ---------------------------------------------------------------------- */
 
-static int open_and_run(akin_cli *cli)
+akin_status akin_cli_connect(const akin_cli *cli, akin_link **out,
+                             akin_error *err)
 {
-    akin_error err;
     akin_link_options options = {
         .config = cli->config,
         .connect = akin_cli_value(cli, "connect", getenv("AKIN_CONNECT")),
         .write = cli->command->needs == AKIN_CLI_WRITE};
     if (options.connect && !*options.connect) options.connect = NULL;
-    if (akin_link_open(&options, &cli->link, &err))
-        return akin_cli_status(&err);
+    return akin_link_open(&options, out, err);
+}
+
+static int open_and_run(akin_cli *cli)
+{
+    akin_error err;
+    if (akin_cli_connect(cli, &cli->link, &err)) return akin_cli_status(&err);
     int code = cli->command->run(cli);
     akin_link_close(cli->link);
     return code;

@@ -74,6 +74,10 @@ struct akin_cli {
     const char *collection;
 };
 
+/* Opens one more link to where the command's own goes. */
+akin_status akin_cli_connect(const akin_cli *cli, akin_link **out,
+                             akin_error *err) AKIN_MUST_CHECK;
+
 /* The last value given, or fallback. */
 const char *akin_cli_value(const akin_cli *cli, const char *name,
                            const char *fallback);
@@ -107,6 +111,10 @@ typedef struct {
 akin_status akin_link_open(const akin_link_options *options, akin_link **out,
                            akin_error *err) AKIN_MUST_CHECK;
 void akin_link_close(akin_link *link); /* no-op on NULL */
+/* The engine of a directory that was opened here; NULL: a server is asked. */
+akin_engine *akin_link_engine(akin_link *link);
+/* Waits at most that long; whether akin_link_receive has something to read. */
+bool akin_link_wait(akin_link *link, int timeout_ms);
 /* Where paths given to AKIN.INGEST are read: here (directory, Unix socket) or
  * on another machine, perhaps. */
 bool akin_link_shares_files(const akin_link *link);
@@ -203,6 +211,7 @@ typedef struct {
     const akin_cli *cli;
     const char *verb; /* "adding" */
     bool terminal, drawn;
+    bool bytes; /* what is counted */
     uint64_t next_ns;
 } akin_bar;
 void akin_bar_init(akin_bar *bar, const akin_cli *cli, const char *verb);
@@ -234,6 +243,8 @@ int akin_cli_info(akin_cli *cli);
 int akin_cli_reindex(akin_cli *cli);
 int akin_cli_index(akin_cli *cli); /* cli_index.c */
 int akin_cli_check(akin_cli *cli);
+int akin_cli_backup(akin_cli *cli); /* cli_backup.c */
+int akin_cli_restore(akin_cli *cli);
 int akin_cli_jobs(akin_cli *cli);
 int akin_cli_audit(akin_cli *cli);
 int akin_cli_bench_check(akin_cli *cli);

@@ -2,6 +2,7 @@
  * socket. In-process, a command's words go to akin_dispatch and the bytes of its
  * reply into the same reader that hiredis uses for a connection, so that what
  * prints cannot tell the difference. */
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,18 @@ void akin_link_close(akin_link *link)
     if (link->service_open) akin_service_clear(&link->service);
     akin_engine_close(link->engine);
     akin_free(link);
+}
+
+akin_engine *akin_link_engine(akin_link *link)
+{
+    return link->engine;
+}
+
+bool akin_link_wait(akin_link *link, int timeout_ms)
+{
+    if (!link->context) return true;
+    struct pollfd in = {.fd = link->context->fd, .events = POLLIN};
+    return poll(&in, 1, timeout_ms) > 0;
 }
 
 bool akin_link_shares_files(const akin_link *link)

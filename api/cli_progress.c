@@ -32,15 +32,20 @@ static void clock_text(double seconds, char *out, size_t size)
         snprintf(out, size, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
 }
 
+static const char *amount(const akin_bar *bar, uint64_t n, char out[32])
+{
+    return bar->bytes ? akin_byte_size(n, out) : akin_thousands(n, out);
+}
+
 static void describe(const akin_bar *bar, const akin_progress *p, akin_buf *out)
 {
     char done[32], total[32], left[32];
     const char *verb = *p->phase ? p->phase : bar->verb;
     if (p->total)
-        akin_buf_printf(out, "%s %s of %s", verb, akin_thousands(p->done, done),
-                        akin_thousands(p->total, total));
+        akin_buf_printf(out, "%s %s of %s", verb, amount(bar, p->done, done),
+                        amount(bar, p->total, total));
     else
-        akin_buf_printf(out, "%s %s", verb, akin_thousands(p->done, done));
+        akin_buf_printf(out, "%s %s", verb, amount(bar, p->done, done));
     if (p->rate > 0)
         akin_buf_printf(out, "  %.*f/s", p->rate < 10 ? 1 : 0, p->rate);
     if (p->seconds_left >= 0 && p->done < p->total) {

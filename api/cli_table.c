@@ -172,6 +172,19 @@ static const akin_cli_option check_options[] = {
     END,
 };
 
+static const akin_cli_option backup_options[] = {
+    {"force", 0, NULL, "replace a file of that name"},
+    END,
+};
+
+static const akin_cli_option restore_options[] = {
+    {"data", 0, "DIR", "the directory to make (AKIN_DATA)"},
+    {"force", 0, NULL,
+     "also in the place of one that is not empty, which is kept as "
+     "DIR.old-DATE"},
+    END,
+};
+
 static const akin_cli_option jobs_options[] = {
     {"timeout", 0, "SECONDS", "wait: at most so long"},
     END,
@@ -259,6 +272,21 @@ const akin_cli_command akin_cli_commands[] = {
      AKIN_CLI_WRITE, 0, 1, NULL, akin_cli_reindex, reindex_options},
     {"check", "[COLLECTION]", "check store and indexes against each other",
      NULL, AKIN_CLI_READ, 0, 1, NULL, akin_cli_check, check_options},
+    {"backup", "FILE|FOLDER", "copy all data, or a collection, into one file",
+     "Copies the data directory, or with -c one collection, as of one moment, "
+     "while a server or another command goes on writing. In a folder the file "
+     "is named by date and time. It gets its name when it is whole and on "
+     "disk, and FILE.sha256 beside it holds its digest. Indexes are not in it; "
+     "they are built again from what is. The file is a tar of a data "
+     "directory, the same that /snapshots serves over HTTP.",
+     AKIN_CLI_READ, 1, 1, NULL, akin_cli_backup, backup_options},
+    {"restore", "FILE", "make a data directory of a backup",
+     "Unpacks the file, compares it with the digest in FILE.sha256 if that is "
+     "there, reads the database through, and only then gives it the place of "
+     "the data directory, which must be missing or empty, or put aside with "
+     "--force. A backup of one collection becomes a directory with that "
+     "collection.",
+     AKIN_CLI_NONE, 1, 1, NULL, akin_cli_restore, restore_options},
     {"jobs", "[list | wait ID | cancel ID | resume ID | failures ID]",
      "long work: what runs, what ran", NULL, AKIN_CLI_READ, 0, 2, NULL,
      akin_cli_jobs, jobs_options},

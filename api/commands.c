@@ -116,6 +116,12 @@ static const akin_command table[] = {
      "who removed what, and when, newest first; a run of the same command of "
      "one client is one entry",
      "[COUNT n]"},
+    {"AKIN.SNAPSHOT", -2, ADMIN, akin_cmd_snapshot, "akin",
+     "copy the store, or one collection, as of one moment while everything "
+     "goes on; read the copy piece by piece (at most 4 MiB)",
+     "CREATE [COLLECTION name] | LIST [COLLECTION name] | READ snapshot offset "
+     "bytes [COLLECTION name] | DELETE snapshot [COLLECTION name] | PROGRESS | "
+     "CANCEL"},
     {"AKIN.SAVE", 1, WRITE | SLOW, akin_cmd_save, "akin",
      "write indexes to disk now", ""},
     {"AKIN.CONFIG", -3, ADMIN, akin_cmd_config, "akin", "options",
@@ -174,6 +180,7 @@ bool akin_command_is_slow(const akin_command *row, size_t argc,
 {
     if (row->run == akin_cmd_job) /* only waiting takes long */
         return argc > 1 && akin_span_is(argv[1], "WAIT");
+    if (row->run == akin_cmd_snapshot) return akin_snapshot_is_slow(argc, argv);
     return row->flags & SLOW;
 }
 
@@ -185,11 +192,13 @@ akin_status akin_service_init(akin_service *service, akin_engine *engine,
     service->stats = akin_calloc(NCOMMANDS, sizeof *service->stats);
     if (!service->stats)
         return akin_fail(err, AKIN_NOMEM, "no memory for the statistics");
+    pthread_mutex_init(&service->snapshot.lock, NULL);
     return akin_slowlog_open(&service->slowlog, err);
 }
 
 void akin_service_clear(akin_service *service)
 {
+    if (service->stats) pthread_mutex_destroy(&service->snapshot.lock);
     akin_free(service->stats);
     akin_slowlog_close(service->slowlog);
     service->stats = NULL;

@@ -8,6 +8,7 @@
 #ifndef AKIN_API_COMMANDS_H
 #define AKIN_API_COMMANDS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "akin_base.h"
@@ -41,6 +42,13 @@ typedef struct {
     _Atomic uint64_t latency[AKIN_LATENCY_BUCKETS];
 } akin_command_stats;
 
+/* The snapshot that AKIN.SNAPSHOT is making, if any. */
+typedef struct {
+    pthread_mutex_t lock; /* of all below */
+    bool running, cancel;
+    akin_progress progress;
+} akin_snapshot_work;
+
 /* What commands work on; lives as long as anything that dispatches. */
 typedef struct {
     akin_engine *engine;
@@ -52,6 +60,7 @@ typedef struct {
     atomic_bool stopping;      /* long waits end early */
     akin_command_stats *stats; /* a row each, as in akin_commands */
     akin_slowlog *slowlog;
+    akin_snapshot_work snapshot;
 } akin_service;
 
 /* engine and config are borrowed. */
@@ -186,8 +195,10 @@ akin_handler akin_cmd_ingest, akin_cmd_job, akin_cmd_check,
 akin_handler akin_cmd_recall, akin_cmd_tune, akin_cmd_rebuild,
     akin_cmd_reindex; /* commands_index.c */
 akin_handler akin_cmd_dupes, akin_cmd_dismiss,
-    akin_cmd_merge;            /* commands_dupes.c */
-akin_handler akin_cmd_slowlog; /* commands_slowlog.c */
-akin_handler akin_cmd_audit;   /* commands_audit.c */
+    akin_cmd_merge;             /* commands_dupes.c */
+akin_handler akin_cmd_slowlog;  /* commands_slowlog.c */
+akin_handler akin_cmd_audit;    /* commands_audit.c */
+akin_handler akin_cmd_snapshot; /* commands_snapshot.c */
+bool akin_snapshot_is_slow(size_t argc, const akin_span *argv);
 
 #endif

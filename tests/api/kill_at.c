@@ -1,6 +1,6 @@
-/* Preloaded into the program by test_dedup_kill: counts the moments before and
- * after each call that changes pictures, trash or journal on disk, and kills the
- * process with SIGKILL at number AKIN_KILL_AT. */
+/* Preloaded into the program by test_dedup_kill and test_backup: counts the
+ * moments before and after each call that changes pictures, trash, journal or
+ * backups on disk, and kills the process with SIGKILL at number AKIN_KILL_AT. */
 #include <dlfcn.h>
 #include <limits.h>
 #include <signal.h>
@@ -17,7 +17,7 @@ static void moment(const char *path)
 {
     const char *at = getenv("AKIN_KILL_AT");
     if (!at || !(strstr(path, "/pictures") || strstr(path, "/dedup") ||
-                 strstr(path, "/bin")))
+                 strstr(path, "/bin") || strstr(path, "/backup")))
         return;
     if (++moments == strtol(at, NULL, 10)) kill(getpid(), SIGKILL);
 }
