@@ -41,6 +41,13 @@ typedef struct {
                                otherwise, 0 < recall <= 1; 0: 0.95 */
 } akin_index_options;
 
+/* Called from the building thread, some times a second at most.
+ * phase: "copy", "train", "add", "measure", "save", or
+ * "verify"; done of total in it.
+ * Return false to cancel. */
+typedef bool akin_build_progress(void *user, const char *phase, uint64_t done,
+                                 uint64_t total);
+
 /* Opens the newest sound generation in dir, if there is one.
  * covered_seq: storage change number whose effects it holds: the owner then
  * replays the puts and removes of all later changes. 0: there was none, or it
@@ -49,6 +56,17 @@ typedef struct {
 akin_status akin_index_open(const akin_index_options *options, akin_index **out,
                             uint64_t *covered_seq,
                             akin_error *err) AKIN_MUST_CHECK;
+/* Opening compares the digests of all but the vectors, which are nearly all of
+ * a file; a vector is compared when it is read first. A search, get, cosines,
+ * measure or build that meets damage fails with AKIN_CORRUPT and says where;
+ * the owner then opens the index anew without the generation and puts
+ * everything. verify compares all that is left, in the calling thread, while
+ * others search; progress ("verify") may be NULL, and returns false to cancel.
+ * Fails with AKIN_CORRUPT, AKIN_CANCELLED, AKIN_NOMEM. */
+akin_status akin_index_verify(akin_index *index, akin_build_progress *progress,
+                              void *user, akin_error *err);
+/* Whether any of these has met damage. */
+bool akin_index_damaged(const akin_index *index);
 /* No other call may be running. No-op on NULL. */
 void akin_index_close(akin_index *index);
 
@@ -132,7 +150,7 @@ typedef struct {
  * hits:    (n, k), caller's; row i holds nhits[i] hits, best first, equal
  *          cosines by label.
  * exact:   true when every row is the exact answer; may be NULL.
- * Fails with AKIN_INVALID, AKIN_NOMEM, AKIN_INTERNAL. */
+ * Fails with AKIN_INVALID, AKIN_NOMEM, AKIN_CORRUPT, AKIN_INTERNAL. */
 akin_status akin_index_search(const akin_index *index, const float *queries,
                               size_t n, const akin_search_params *params,
                               akin_hit *hits, uint32_t *nhits, bool *exact,
@@ -150,14 +168,14 @@ void akin_index_settings_for(const akin_index *index,
                              akin_index_settings *out);
 
 /* The stored vector of a label as dim floats, as put (not scaled).
- * Fails with AKIN_NOT_FOUND. */
+ * Fails with AKIN_NOT_FOUND, AKIN_CORRUPT. */
 akin_status akin_index_get(const akin_index *index, uint64_t label, float *out,
                            akin_error *err);
 bool akin_index_has(const akin_index *index, uint64_t label);
 
 /* Exact cosines of one query with n given labels; NaN where a label is not
- * there. query: (dim). labels, out: (n). Fails with AKIN_INVALID, AKIN_NOMEM.
- */
+ * there. query: (dim). labels, out: (n). Fails with AKIN_INVALID, AKIN_NOMEM,
+ * AKIN_CORRUPT. */
 akin_status akin_index_cosines(const akin_index *index, const float *query,
                                const uint64_t *labels, size_t n, float *out,
                                akin_error *err);
@@ -179,12 +197,6 @@ typedef enum {
 
 /* Whether a build would pay now. Cheap. */
 akin_build_need akin_index_wants_build(const akin_index *index);
-
-/* Called from the building thread, some times a second at most.
- * phase: "copy", "train", "add", "measure", "save"; done of total in it.
- * Return false to cancel. */
-typedef bool akin_build_progress(void *user, const char *phase, uint64_t done,
-                                 uint64_t total);
 
 /* {0} is the default for everything. */
 typedef struct {
@@ -251,7 +263,7 @@ typedef struct {
  * before this call; what open gives back after a restart.
  * Interrupted at any moment the old generation stays. report may be NULL.
  * Fails with AKIN_BUSY (another build), AKIN_CANCELLED, AKIN_NOMEM, AKIN_IO,
- * AKIN_INTERNAL. */
+ * AKIN_CORRUPT, AKIN_INTERNAL. */
 akin_status akin_index_build(akin_index *index, uint64_t covered_seq,
                              const akin_build_params *params,
                              akin_build_report *report, akin_error *err);
@@ -264,7 +276,7 @@ void akin_index_curve(const akin_index *index, akin_query_kind kind,
 /* Measures a curve now on `sample` random items (0: 256), or on the given
  * queries (n_queries, dim), and keeps it for the planner until the next build.
  * Takes seconds at a million items. Fails with AKIN_UNTRAINED (no IVF-PQ
- * generation), AKIN_NOMEM, AKIN_CANCELLED. */
+ * generation), AKIN_NOMEM, AKIN_CORRUPT, AKIN_CANCELLED. */
 akin_status akin_index_measure(akin_index *index, akin_query_kind kind,
                                const float *queries, size_t n_queries,
                                size_t sample, uint64_t seed,

@@ -373,7 +373,7 @@ static akin_status measure(build *b, akin_error *err)
     uint64_t start = akin_mono_ns();
     const akin_build_params *p = b->params;
     akin__delta empty = {.dim = b->head.dim};
-    akin__gen gen = {.head = b->head, .ivf = b->ivf};
+    akin__gen gen = {.head = b->head, .ivf = b->ivf, .sound = true};
     akin__view view = {.gen = &gen, .delta = &empty};
     akin_curve *item = &b->head.curves[AKIN_QUERY_ITEM];
     akin_curve *text = &b->head.curves[AKIN_QUERY_TEXT];
@@ -597,7 +597,9 @@ static akin_status run_build(build *b, akin_error *err)
     akin_index *index = b->index;
     akin__gen *gen = NULL;
     const char *name;
-    akin_status rc = gather(b, err);
+    akin_status rc =
+        b->view.gen ? akin__gen_check_all(b->view.gen, err) : AKIN_OK;
+    if (!rc) rc = gather(b, err);
     if (rc) return rc;
     map_rows(b);
     akin__head_layout(&b->head);

@@ -97,7 +97,10 @@ static void truth_part(void *arg, size_t part)
     size_t first = part * AKIN__SCAN_QUERIES;
     akin__scan scan;
     scan_init(m, first, m->truth + first * (m->k + 1), tops, &scan);
-    akin__scan_generation(&scan, m->view, m->selector);
+    akin_error err;
+    if (akin__scan_generation(&scan, m->view, m->selector, &err) &&
+        !atomic_exchange(&m->failed, true))
+        m->why = err;
     for (size_t i = 0; i < scan.nq; i++) {
         akin__top_sort(&tops[i]);
         m->found[first + i] =
@@ -117,6 +120,7 @@ static akin_status find_truth(measure *m, akin_error *err)
         return akin_fail(err, AKIN_NOMEM, "out of memory for %zu queries",
                          m->nq);
     akin_pool_each(m->pool, m->parts, truth_part, m);
+    if (m->failed) return akin_fail(err, m->why.status, "%s", m->why.message);
     return AKIN_OK;
 }
 
@@ -397,7 +401,10 @@ akin_status akin_index_measure(akin_index *index, akin_query_kind kind,
     if (rc) goto done;
     if (!view.gen || !view.gen->ivf)
         rc = akin_fail(err, AKIN_UNTRAINED, "this space is searched exactly");
-    else if (queries)
+    else
+        rc = akin__gen_check_all(view.gen, err);
+    if (rc) goto done;
+    if (queries)
         rc = akin__curve_measure(&view, queries, NULL, n_queries, NULL, pool,
                                  progress, user, out, wide, err);
     else

@@ -182,6 +182,24 @@ akin_status akin__build_pool(const akin_index *index, akin_pool **pool,
     return akin_pool_open(index->build_threads - 1, 0, "index", pool, err);
 }
 
+akin_status akin_index_verify(akin_index *index, akin_build_progress *progress,
+                              void *user, akin_error *err)
+{
+    akin__view view = akin__view_get(index);
+    akin_status rc =
+        view.gen ? akin__gen_verify(view.gen, progress, user, err) : AKIN_OK;
+    akin__view_drop(&view);
+    return rc;
+}
+
+bool akin_index_damaged(const akin_index *index)
+{
+    akin__view view = akin__view_get(index);
+    bool damaged = view.gen && atomic_load(&view.gen->damaged);
+    akin__view_drop(&view);
+    return damaged;
+}
+
 void akin_index_close(akin_index *index)
 {
     if (!index) return;
@@ -223,17 +241,21 @@ static akin__view locate_many(const akin_index *index, const uint64_t *labels,
     return view;
 }
 
-/* The vector at a place, NULL for none; *norm: 1 / length. */
-static const uint16_t *vector_at(const akin__view *view,
-                                 const akin__place *place, float *norm)
+/* The vector at a place, NULL for none; *norm: 1 / length. Fails as
+ * akin__gen_check does. */
+static akin_status vector_at(const akin__view *view, const akin__place *place,
+                             const uint16_t **out, float *norm, akin_error *err)
 {
+    *out = NULL;
     if (place->delta_row != AKIN__GONE) {
         *norm = akin__delta_norm(view->delta, place->delta_row);
-        return akin__delta_vector(view->delta, place->delta_row);
+        *out = akin__delta_vector(view->delta, place->delta_row);
+        return AKIN_OK;
     }
-    if (place->row < 0) return NULL;
+    if (place->row < 0) return AKIN_OK;
     *norm = view->gen->norms[place->row];
-    return view->gen->vectors + (size_t)place->row * view->delta->dim;
+    *out = view->gen->vectors + (size_t)place->row * view->delta->dim;
+    return akin__gen_check(view->gen, (uint64_t)place->row, err);
 }
 
 bool akin_index_has(const akin_index *index, uint64_t label)
@@ -249,14 +271,15 @@ akin_status akin_index_get(const akin_index *index, uint64_t label, float *out,
 {
     akin__place place;
     akin__view view = locate_many(index, &label, 1, &place);
+    const uint16_t *vector;
     float norm;
-    const uint16_t *vector = vector_at(&view, &place, &norm);
-    if (vector) akin_float_from_half(out, vector, index->dim);
+    akin_status rc = vector_at(&view, &place, &vector, &norm, err);
+    if (!rc && vector) akin_float_from_half(out, vector, index->dim);
     akin__view_drop(&view);
-    if (!vector)
+    if (!rc && !vector)
         return akin_fail(err, AKIN_NOT_FOUND, "no vector of label %llu",
                          (unsigned long long)label);
-    return AKIN_OK;
+    return rc;
 }
 
 akin_status akin_index_cosines(const akin_index *index, const float *query,
@@ -266,23 +289,25 @@ akin_status akin_index_cosines(const akin_index *index, const float *query,
     akin__place *places;
     akin__view view;
     float inverse = akin__query_inverse(query, index->dim), norm, dot;
+    akin_status rc = AKIN_OK;
     if (inverse == 0)
         return akin_fail(err, AKIN_INVALID, "the query is zero or not finite");
     places = akin_calloc(n, sizeof *places);
     if (!places)
         return akin_fail(err, AKIN_NOMEM, "out of memory for %zu labels", n);
     view = locate_many(index, labels, n, places);
-    for (size_t i = 0; i < n; i++) {
-        const uint16_t *vector = vector_at(&view, &places[i], &norm);
+    for (size_t i = 0; i < n && !rc; i++) {
+        const uint16_t *vector;
         out[i] = NAN;
-        if (!vector) continue;
+        rc = vector_at(&view, &places[i], &vector, &norm, err);
+        if (rc || !vector) continue;
         akin__dots(&query, 1, &vector, 1, index->dim, &dot);
         dot *= norm * inverse;
         out[i] = dot > 1 ? 1 : dot < -1 ? -1 : dot;
     }
     akin__view_drop(&view);
     akin_free(places);
-    return AKIN_OK;
+    return rc;
 }
 
 /* ---- figures ---------------------------------------------------------------- */

@@ -205,10 +205,10 @@ extern const uint32_t akin__wide_k[AKIN__WIDES];
 /* The first bytes of the file; the rest of AKIN__HEAD_BYTES is zero. Numbers
  * are in the machine's order: the magic read backwards refuses another's. */
 #define AKIN__MAGIC      0x315844494e494b41ull /* "AKINIDX1" */
-#define AKIN__VERSION    4u
+#define AKIN__VERSION    5u
 #define AKIN__HEAD_BYTES 8192u
 #define AKIN__PAGE       4096u
-#define AKIN__BLOCK      ((uint64_t)4 << 20) /* bytes under one digest */
+#define AKIN__BLOCK      65536u /* bytes under one digest */
 
 typedef struct {
     uint64_t magic;
@@ -236,16 +236,37 @@ typedef struct {
     const float *norms;      /* (rows) 1 / length */
     const uint16_t *vectors; /* (rows, dim) */
     akin__ivf *ivf;          /* NULL: flat */
+    char *path;              /* for messages */
+    atomic_bool sound;       /* nothing is left to compare */
+    atomic_bool damaged;     /* some block is not as it was written */
+    const uint8_t *digests;  /* (n_blocks, 32); below is unused once sound */
+    atomic_uchar *blocks;    /* (n_blocks) what is known of each */
+    uint64_t n_blocks;
+    pthread_mutex_t checking; /* held while all is compared */
 } akin__gen;
 
 /* Opens and checks a file by its descriptor, which is not kept. `path` is for
- * messages. check: read it all and compare the digests. Fails with
- * AKIN_CORRUPT, AKIN_WRONG_MODEL (another dim or fingerprint), AKIN_NOMEM,
- * AKIN_IO. */
+ * messages, copied. check: the file is not just written: compare digests, those
+ * of the vectors later (akin__gen_check). Fails with AKIN_CORRUPT,
+ * AKIN_WRONG_MODEL (another dim or fingerprint), AKIN_NOMEM, AKIN_IO. */
 akin_status akin__gen_open(int fd, const char *path, uint32_t dim,
                            const char *fingerprint, bool check, akin__gen **out,
                            akin_error *err);
 void akin__gen_unref(akin__gen *gen);
+/* Before the vector of a row is read. Fails with AKIN_CORRUPT, AKIN_NOMEM. */
+akin_status akin__gen_check_row(akin__gen *gen, uint64_t row, akin_error *err);
+static inline akin_status akin__gen_check(akin__gen *gen, uint64_t row,
+                                          akin_error *err)
+{
+    if (atomic_load_explicit(&gen->sound, memory_order_acquire)) return AKIN_OK;
+    return akin__gen_check_row(gen, row, err);
+}
+/* Before all vectors are read: at once, on all processors. */
+akin_status akin__gen_check_all(akin__gen *gen, akin_error *err);
+/* The same without hurry, on the calling thread. AKIN_CANCELLED: progress said
+ * so. */
+akin_status akin__gen_verify(akin__gen *gen, akin_build_progress *progress,
+                             void *user, akin_error *err);
 /* Row of a label, at or after `from`; -1 when it is not there. */
 int64_t akin__gen_find(const akin__gen *gen, uint64_t label, uint64_t from);
 /* SHA-256 of every AKIN__BLOCK bytes of data from AKIN__HEAD_BYTES to end;
@@ -438,9 +459,11 @@ akin_status akin__search_ivf(const akin__view *view, const akin__plan *plan,
                              const akin_selector *selector,
                              const akin__scan *all, size_t together,
                              bool *exact, akin_error *err);
-/* Scores all rows of the generation that live and pass; then the delta's. */
-void akin__scan_generation(akin__scan *scan, const akin__view *view,
-                           const akin_selector *selector);
+/* Scores all rows of the generation that live and pass; then the delta's.
+ * Fails with AKIN_CORRUPT, AKIN_NOMEM: see akin__gen_check. */
+akin_status akin__scan_generation(akin__scan *scan, const akin__view *view,
+                                  const akin_selector *selector,
+                                  akin_error *err);
 void akin__scan_delta(akin__scan *scan, const akin__view *view,
                       const akin_selector *selector);
 
@@ -451,7 +474,8 @@ size_t akin__sample(const akin__view *view, uint64_t seed, size_t n,
 
 /* ---- curve.c -------------------------------------------------------------------- */
 
-/* Measures a curve over the live rows of a view with an IVF-PQ generation.
+/* Measures a curve over the live rows of a view with an IVF-PQ generation, all
+ * of which was compared.
  * queries: (nq, dim); self: (nq) label to leave out of each answer, or NULL.
  * wide: (AKIN__WIDES) the same with larger k; NULL: not wanted. */
 akin_status akin__curve_measure(const akin__view *view, const float *queries,

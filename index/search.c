@@ -22,10 +22,10 @@ static void scan_all(akin__scan *scan, const akin__view *view,
 }
 
 /* By the selector's bits, where they are few. */
-static void scan_selected(akin__scan *scan, const akin__view *view,
-                          const akin_selector *selector)
+static akin_status scan_selected(akin__scan *scan, const akin__view *view,
+                                 const akin_selector *selector, akin_error *err)
 {
-    const akin__gen *gen = view->gen;
+    akin__gen *gen = view->gen;
     uint64_t from = 0;
     for (size_t w = 0; w < selector->n_words; w++)
         for (uint64_t bits = selector->words[w]; bits; bits &= bits - 1) {
@@ -35,22 +35,30 @@ static void scan_selected(akin__scan *scan, const akin__view *view,
             uint64_t row = (uint64_t)found;
             from = row + 1;
             if (!akin__gen_live(view, row)) continue;
+            akin_status rc = akin__gen_check(gen, row, err);
+            if (rc) return rc;
             akin__prefetch_row(gen->vectors + row * scan->dim, scan->dim);
             akin__scan_add(scan, label, gen->vectors + row * scan->dim,
                            gen->norms[row]);
-            if (from >= gen->head.rows) return;
+            if (from >= gen->head.rows) return AKIN_OK;
         }
+    return AKIN_OK;
 }
 
-void akin__scan_generation(akin__scan *scan, const akin__view *view,
-                           const akin_selector *selector)
+akin_status akin__scan_generation(akin__scan *scan, const akin__view *view,
+                                  const akin_selector *selector,
+                                  akin_error *err)
 {
-    if (!view->gen || !view->gen->head.rows) return;
-    if (selector && selector->count < view->gen->head.rows / 16)
-        scan_selected(scan, view, selector);
-    else
-        scan_all(scan, view, selector);
+    akin_status rc;
+    if (!view->gen || !view->gen->head.rows) return AKIN_OK;
+    if (selector && selector->count < view->gen->head.rows / 16) {
+        rc = scan_selected(scan, view, selector, err);
+    } else {
+        rc = akin__gen_check_all(view->gen, err);
+        if (!rc) scan_all(scan, view, selector);
+    }
     akin__scan_flush(scan);
+    return rc;
 }
 
 void akin__scan_delta(akin__scan *scan, const akin__view *view,
@@ -92,21 +100,24 @@ static void scratch_clear(scratch *s)
     akin_free(s->rows);
 }
 
-/* Rescores one query's candidates into its heap. True: as many rows came as
- * were asked for, or all; false: more may pass the selector. */
-static bool rescore(const akin__view *view, const akin__top *best,
-                    akin__scan *one)
+/* Rescores one query's candidates into its heap. *enough: as many rows came as
+ * were asked for, or all; else more may pass the selector. */
+static akin_status rescore(const akin__view *view, const akin__top *best,
+                           akin__scan *one, bool *enough, akin_error *err)
 {
-    const akin__gen *gen = view->gen;
+    akin__gen *gen = view->gen;
     uint64_t live = gen->head.rows - (view->dead ? view->dead->count : 0);
     for (uint32_t i = 0; i < best->n; i++) {
         uint64_t row = best->hits[i].label;
+        akin_status rc = akin__gen_check(gen, row, err);
+        if (rc) return rc;
         akin__prefetch_row(gen->vectors + row * one->dim, one->dim);
         akin__scan_add(one, gen->labels[row], gen->vectors + row * one->dim,
                        gen->norms[row]);
     }
     akin__scan_flush(one);
-    return one->seen >= one->tops->k || one->seen >= live;
+    *enough = one->seen >= one->tops->k || one->seen >= live;
+    return AKIN_OK;
 }
 
 /* The queries of a scan from `first` on, n of them, through the lists. */
@@ -137,11 +148,14 @@ static akin_status search_lists(const akin__view *view, const akin__plan *plan,
                           .dim = all->dim,
                           .queries = {all->queries[first + i]},
                           .inverse = {all->inverse[first + i]}};
-        if (rescore(view, &best[i], &one)) {
+        bool enough = false;
+        rc = rescore(view, &best[i], &one, &enough, err);
+        if (rc) break;
+        if (enough) {
             *exact = false;
         } else {
             one.tops->n = 0;
-            akin__scan_generation(&one, view, selector);
+            rc = akin__scan_generation(&one, view, selector, err);
         }
     }
     return rc;
@@ -203,7 +217,7 @@ static akin_status search_some(const akin_index *index, const akin__view *view,
     }
     if (view->gen && view->gen->head.rows) akin__plan_for(view, params, &plan);
     if (plan.exact)
-        akin__scan_generation(&scan, view, params->selector);
+        rc = akin__scan_generation(&scan, view, params->selector, err);
     else
         rc = akin__search_ivf(view, &plan, params->selector, &scan, n, exact,
                               err);
