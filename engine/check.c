@@ -122,12 +122,22 @@ static akin_status check_space(checking *k, akin_error *err)
     enum { SAMPLE = sizeof k->sampled / sizeof *k->sampled };
     const akin_index *index = k->view->index[k->space];
     akin_index_stats stats;
+    akin_error damage;
     uint64_t upto;
 
     k->count = 0;
-    akin_status rc = akin_storage_changes(k->engine->storage, k->c->num,
-                                          k->space, k->view->fingerprint, 0,
-                                          look_at_vector, k, &upto, err);
+    akin_status rc =
+        akin_index_verify(k->view->index[k->space], NULL, NULL, &damage);
+    if (rc == AKIN_CORRUPT) {
+        problem(k, "%s, %s: %s", k->c->name, space_name(k->space),
+                damage.message);
+        k->index_problems++;
+        return AKIN_OK;
+    }
+    if (rc) return akin_fail(err, rc, "%s", damage.message);
+    rc = akin_storage_changes(k->engine->storage, k->c->num, k->space,
+                              k->view->fingerprint, 0, look_at_vector, k, &upto,
+                              err);
     akin_index_get_stats(index, &stats);
     if (!rc && !akin__meter_stopped(k->meter) && stats.live != k->count) {
         problem(k, "%s, %s: the store has %llu vectors, the index %llu",

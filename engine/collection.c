@@ -32,6 +32,7 @@ static void collection_free(akin__collection *c)
         if (dir) (void)akin__remove_tree(dir, NULL);
         akin_free(dir);
     }
+    pthread_mutex_destroy(&c->renewing);
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->calm);
     akin_free(c);
@@ -67,6 +68,7 @@ static akin_status collection_open(akin_engine *engine,
     c->engine = engine;
     c->num = from->collection;
     snprintf(c->name, sizeof c->name, "%s", from->name);
+    pthread_mutex_init(&c->renewing, NULL);
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->calm, NULL);
     atomic_store(&c->version, from->seq);

@@ -1,5 +1,6 @@
 /* The engine: opening and closing a directory, its figures, and the maintenance
- * thread, which builds indexes when they ask for it, and field indexes. */
+ * thread, which reads index files through, builds indexes when they ask for it,
+ * and field indexes. */
 #include "internal.h"
 
 #include <limits.h>
@@ -107,10 +108,13 @@ static void build_if_wanted(akin_engine *engine, akin__collection *c,
 
 static void maintain_all(akin_engine *engine)
 {
+    bool automatic = akin_config_bool(engine->config, "index.auto");
     akin__collection **all;
     size_t n;
     if (akin__collections_all(engine, &all, &n, NULL)) return;
     for (size_t i = 0; i < n; i++) {
+        if (!atomic_load(&engine->stop)) akin__view_verify(all[i]);
+        if (!automatic) continue;
         if (!atomic_load(&engine->stop)) akin__declare_fields(all[i]);
         for (int space = 0; space < AKIN_SPACES; space++)
             if (!atomic_load(&engine->stop))
@@ -128,8 +132,8 @@ static void yield_to_queries(void)
         akin_log(AKIN_LOG_DEBUG, "maintenance keeps its priority");
 }
 
-/* Looks every second whether an index wants to be built. The first time, builds
- * that the last process did not finish go on: not sooner, as a process that only
+/* Looks every second whether an index wants to be built, and the first time
+ * compares what opening left of its file. The first time, builds that the last process did not finish go on: not sooner, as a process that only
  * asks something ends before. */
 static void *maintenance_main(void *arg)
 {
@@ -147,7 +151,7 @@ static void *maintenance_main(void *arg)
         bool automatic = akin_config_bool(engine->config, "index.auto");
         if (automatic && first) akin__jobs_resume_builds(engine);
         first &= !automatic;
-        if (automatic) maintain_all(engine);
+        maintain_all(engine);
         pthread_mutex_lock(&engine->wake_lock);
     }
     pthread_mutex_unlock(&engine->wake_lock);

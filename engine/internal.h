@@ -181,8 +181,9 @@ typedef struct akin__collection {
     char name[AKIN_NAME_BYTES + 1];
     float recall; /* wanted; 0: option index.recall */
 
-    pthread_mutex_t lock; /* all below */
-    pthread_cond_t calm;  /* writers became 0, or frozen became false */
+    pthread_mutex_t renewing; /* held while the view is renewed */
+    pthread_mutex_t lock;     /* all below */
+    pthread_cond_t calm;      /* writers became 0, or frozen became false */
     akin__view *view;
     uint32_t writers; /* puts between reading the model and their commit */
     bool frozen;      /* a change of model waits for writers to leave */
@@ -250,6 +251,15 @@ akin__view *akin__view_hold(akin__collection *c);
 void akin__view_release(akin__view *view);
 /* Makes `view` the collection's; the old one goes with its last user. */
 void akin__view_swap(akin__collection *c, akin__view *view);
+/* Whether a file of an index turned out to be damaged: see akin_index_verify. */
+bool akin__view_damaged(const akin__view *view);
+/* Opens a damaged view anew, from the store alone (4 s for a million vectors),
+ * and makes it the collection's. Writes go on meanwhile. why: for the log.
+ * AKIN_OK without more when another thread has done it. */
+akin_status akin__view_renew(akin__collection *c, akin__view *damaged,
+                             const char *why, akin_error *err);
+/* Compares what opening left of the files; renews a view that is damaged. */
+void akin__view_verify(akin__collection *c);
 /* Applies what the store has and the indexes have not. */
 akin_status akin__view_catch_up(akin__collection *c, akin__view *view,
                                 akin_error *err);

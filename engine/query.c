@@ -402,21 +402,17 @@ static akin_status ask(asking *a, akin_results *out, akin_error *err)
     return rc;
 }
 
-akin_status akin_engine_search(akin_engine *engine, const char *collection,
-                               const akin_query *query, akin_results *out,
-                               akin_error *err)
+static akin_status ask_view(akin_engine *engine, akin__collection *c,
+                            akin__view *view, const akin_query *query,
+                            uint64_t deadline_ns, akin_results *out,
+                            akin_error *err)
 {
-    asking a = {.engine = engine, .query = query};
-    uint64_t started = akin_mono_ns();
-
-    memset(out, 0, sizeof *out);
-    if (query->timeout_ms)
-        a.deadline_ns = started + (uint64_t)query->timeout_ms * 1000000;
-    akin_status rc = check_query(query, err);
-    if (!rc) rc = akin__collection_find(engine, collection, &a.c, err);
-    if (rc) return rc;
-    a.view = akin__view_hold(a.c);
-    rc = ask(&a, out, err);
+    asking a = {.engine = engine,
+                .c = c,
+                .view = view,
+                .query = query,
+                .deadline_ns = deadline_ns};
+    akin_status rc = ask(&a, out, err);
     if (rc) akin_results_clear(out);
 
     for (int space = 0; space < AKIN_SPACES; space++)
@@ -425,8 +421,34 @@ akin_status akin_engine_search(akin_engine *engine, const char *collection,
     akin__selection_release(a.selection);
     akin_free(a.hits);
     akin_free(a.cosines);
-    akin__view_release(a.view);
-    akin__collection_release(a.c);
+    return rc;
+}
+
+akin_status akin_engine_search(akin_engine *engine, const char *collection,
+                               const akin_query *query, akin_results *out,
+                               akin_error *err)
+{
+    uint64_t started = akin_mono_ns(), deadline = 0;
+    akin__collection *c;
+
+    memset(out, 0, sizeof *out);
+    if (query->timeout_ms)
+        deadline = started + (uint64_t)query->timeout_ms * 1000000;
+    akin_status rc = check_query(query, err);
+    if (!rc) rc = akin__collection_find(engine, collection, &c, err);
+    if (rc) return rc;
+    akin_error why = {0};
+    akin__view *view = akin__view_hold(c);
+    rc = ask_view(engine, c, view, query, deadline, out, &why);
+    if (rc && err) *err = why;
+    if (rc == AKIN_CORRUPT && akin__view_damaged(view)) {
+        rc = akin__view_renew(c, view, why.message, err);
+        akin__view_release(view);
+        view = akin__view_hold(c);
+        if (!rc) rc = ask_view(engine, c, view, query, deadline, out, err);
+    }
+    akin__view_release(view);
+    akin__collection_release(c);
     atomic_fetch_add(&engine->counters.queries, 1);
     atomic_fetch_add(&engine->counters.query_ns, akin_mono_ns() - started);
     return rc;

@@ -245,6 +245,78 @@ void akin__view_swap(akin__collection *c, akin__view *view)
     akin__view_release(old);
 }
 
+/* ---- damage --------------------------------------------------------------------------- */
+
+bool akin__view_damaged(const akin__view *view)
+{
+    for (int i = 0; i < AKIN_SPACES; i++)
+        if (akin_index_damaged(view->index[i])) return true;
+    return false;
+}
+
+/* In place of `damaged`, unless something else has taken that already: a change
+ * of model, say, of which `fresh` knows nothing. */
+static akin_status put_in_place(akin__collection *c, akin__view *damaged,
+                                akin__view *fresh, akin_error *err)
+{
+    akin__freeze(c);
+    akin_status rc = akin__view_catch_up(c, fresh, err);
+    pthread_mutex_lock(&c->lock);
+    bool still = c->view == damaged && !rc;
+    pthread_mutex_unlock(&c->lock);
+    if (still) akin__view_swap(c, fresh);
+    akin__thaw(c);
+    if (!still) akin__view_release(fresh);
+    return rc;
+}
+
+akin_status akin__view_renew(akin__collection *c, akin__view *damaged,
+                             const char *why, akin_error *err)
+{
+    akin_collection from = {0};
+    akin__view *fresh;
+    akin_status rc = AKIN_OK;
+
+    pthread_mutex_lock(&c->renewing);
+    akin__view *now = akin__view_hold(c);
+    if (now == damaged) {
+        akin_log(AKIN_LOG_WARN, "index of \"%s\" is read from the store: %s",
+                 c->name, why);
+        rc = akin_storage_collection_by_num(c->engine->storage, c->num, &from,
+                                            err);
+        if (!rc) rc = akin__view_open(c->engine, &from, true, &fresh, err);
+        if (!rc) rc = put_in_place(c, damaged, fresh, err);
+        akin_collection_clear(&from);
+    }
+    akin__view_release(now);
+    pthread_mutex_unlock(&c->renewing);
+    return rc;
+}
+
+static bool go_on(void *user, const char *phase, uint64_t done, uint64_t total)
+{
+    const akin_engine *engine = user;
+    (void)phase, (void)done, (void)total;
+    return !atomic_load(&engine->stop);
+}
+
+void akin__view_verify(akin__collection *c)
+{
+    akin__view *view = akin__view_hold(c);
+    akin_error error = {0}, why = {0};
+    akin_status rc = AKIN_OK;
+
+    for (int i = 0; i < AKIN_SPACES && !rc; i++)
+        rc = akin_index_verify(view->index[i], go_on, c->engine, &why);
+    if (rc == AKIN_CORRUPT)
+        rc = akin__view_renew(c, view, why.message, &error);
+    else
+        error = why;
+    if (rc && rc != AKIN_CANCELLED)
+        akin_log(AKIN_LOG_WARN, "index of \"%s\": %s", c->name, error.message);
+    akin__view_release(view);
+}
+
 /* ---- its model ------------------------------------------------------------------------ */
 
 static bool same_model(const akin__model *model, const akin__view *view)
