@@ -167,6 +167,28 @@ typedef struct {
 AKIN_API size_t akin_engine_encoders(akin_engine *engine,
                                      akin_encoder_state *out, size_t capacity);
 
+/* What a model is. */
+typedef struct {
+    char name[64], dir[1024];
+    char architecture[16]; /* "clip", "siglip" */
+    char weights[16];      /* "float32", "float16", "bfloat16", "mixed" */
+    char fingerprint[65];  /* hex */
+    char precision[8];     /* as above; "": it has embedded nothing yet */
+    float cosine;          /* with a precision */
+    uint64_t parameters;
+    uint32_t dim; /* of an embedding */
+    uint32_t image_size, patch, vision_layers, vision_width, vision_heads;
+    uint32_t context, vocab, text_layers, text_width, text_heads;
+    float logit_scale;  /* a cosine times this is a logit */
+    bool has_tokenizer; /* words can be embedded */
+} akin_engine_model;
+/* The model of a collection (NULL: the engine's), opened if it is not. Fails as
+ * embedding does. */
+AKIN_API akin_status akin_engine_model_info(akin_engine *engine,
+                                            const char *collection,
+                                            akin_engine_model *out,
+                                            akin_error *err);
+
 /* ---- collections ---------------------------------------------------------- */
 
 typedef enum {

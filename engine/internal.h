@@ -43,6 +43,11 @@ typedef struct akin__model {
  * engine. */
 akin_status akin__model_get(akin_engine *engine, const char *dir,
                             akin__model **out, akin_error *err);
+/* That of a collection; NULL: the engine's. */
+akin_status akin__model_for(akin_engine *engine, const char *collection,
+                            akin__model **out, akin_error *err);
+/* What it computes in; false: no encoder was needed yet. */
+bool akin__model_encoder(akin__model *model, akin_encoder_state *out);
 void akin__models_close(akin_engine *engine);
 /* Requests waiting in all lanes. */
 uint32_t akin__models_queued(akin_engine *engine);

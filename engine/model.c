@@ -389,28 +389,76 @@ uint32_t akin__models_queued(akin_engine *engine)
     return (uint32_t)n;
 }
 
+bool akin__model_encoder(akin__model *m, akin_encoder_state *out)
+{
+    const akin__lane *lane = NULL;
+
+    pthread_mutex_lock(&m->lock);
+    for (int i = 0; i < AKIN__LANES && !lane; i++)
+        lane = m->lanes[i];
+    if (lane) {
+        const akin_encoder *e = lane->encoder;
+        snprintf(out->model, sizeof out->model, "%s", m->info->name);
+        snprintf(out->precision, sizeof out->precision, "%s",
+                 akin_precision_name(akin_encoder_precision(e)));
+        out->cosine = akin_encoder_cosine(e);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return lane != NULL;
+}
+
 size_t akin_engine_encoders(akin_engine *engine, akin_encoder_state *out,
                             size_t capacity)
 {
+    akin_encoder_state state;
     size_t n = 0;
+
     pthread_mutex_lock(&engine->lock);
     for (akin__model *m = engine->models; m; m = m->next) {
-        pthread_mutex_lock(&m->lock);
-        const akin__lane *lane = NULL;
-        for (int i = 0; i < AKIN__LANES && !lane; i++)
-            lane = m->lanes[i];
-        if (lane && n < capacity) {
-            const akin_encoder *e = lane->encoder;
-            snprintf(out[n].model, sizeof out[n].model, "%s", m->info->name);
-            snprintf(out[n].precision, sizeof out[n].precision, "%s",
-                     akin_precision_name(akin_encoder_precision(e)));
-            out[n].cosine = akin_encoder_cosine(e);
-        }
-        n += lane != NULL;
-        pthread_mutex_unlock(&m->lock);
+        if (!akin__model_encoder(m, &state)) continue;
+        if (n < capacity) out[n] = state;
+        n++;
     }
     pthread_mutex_unlock(&engine->lock);
     return n;
+}
+
+akin_status akin_engine_model_info(akin_engine *engine, const char *collection,
+                                   akin_engine_model *out, akin_error *err)
+{
+    akin_encoder_state state;
+    akin__model *model;
+
+    akin_status rc = akin__model_for(engine, collection, &model, err);
+    if (rc) return rc;
+    const akin_model_info *info = model->info;
+    memset(out, 0, sizeof *out);
+    snprintf(out->name, sizeof out->name, "%s", info->name);
+    snprintf(out->dir, sizeof out->dir, "%s", model->dir);
+    snprintf(out->architecture, sizeof out->architecture, "%s",
+             info->architecture);
+    snprintf(out->weights, sizeof out->weights, "%s", info->weights_dtype);
+    snprintf(out->fingerprint, sizeof out->fingerprint, "%s",
+             info->fingerprint);
+    out->dim = info->dim;
+    out->parameters = info->parameters;
+    out->image_size = info->image_size;
+    out->patch = info->patch;
+    out->vision_layers = info->vision_layers;
+    out->vision_width = info->vision_width;
+    out->vision_heads = info->vision_heads;
+    out->context = info->context;
+    out->vocab = info->vocab;
+    out->text_layers = info->text_layers;
+    out->text_width = info->text_width;
+    out->text_heads = info->text_heads;
+    out->logit_scale = info->logit_scale;
+    out->has_tokenizer = info->has_tokenizer;
+    if (akin__model_encoder(model, &state)) {
+        memcpy(out->precision, state.precision, sizeof out->precision);
+        out->cosine = state.cosine;
+    }
+    return AKIN_OK;
 }
 
 /* ---- asking --------------------------------------------------------------------- */

@@ -456,28 +456,34 @@ akin_status akin_engine_search(akin_engine *engine, const char *collection,
 
 /* ---- embeddings for their own sake ------------------------------------------------------------- */
 
+akin_status akin__model_for(akin_engine *engine, const char *collection,
+                            akin__model **out, akin_error *err)
+{
+    akin__collection *c;
+
+    if (collection) {
+        akin_status rc = akin__collection_find(engine, collection, &c, err);
+        if (rc) return rc;
+        akin__view *view = akin__view_hold(c);
+        rc = akin__view_model(engine, view, out, err);
+        akin__view_release(view);
+        akin__collection_release(c);
+        return rc;
+    }
+    if (engine->model_dir)
+        return akin__model_get(engine, engine->model_dir, out, err);
+    return akin_fail(err, AKIN_UNSUPPORTED,
+                     "there is no model; name its directory with --model");
+}
+
 static akin_status embed(akin_engine *engine, const char *collection,
                          akin_span data, bool picture, float **out,
                          uint32_t *dim, akin_error *err)
 {
     akin__model *model = NULL;
-    akin__collection *c;
-    akin_status rc;
 
     *out = NULL;
-    if (collection) {
-        rc = akin__collection_find(engine, collection, &c, err);
-        if (rc) return rc;
-        akin__view *view = akin__view_hold(c);
-        rc = akin__view_model(engine, view, &model, err);
-        akin__view_release(view);
-        akin__collection_release(c);
-    } else if (engine->model_dir) {
-        rc = akin__model_get(engine, engine->model_dir, &model, err);
-    } else {
-        rc = akin_fail(err, AKIN_UNSUPPORTED,
-                       "there is no model; name its directory with --model");
-    }
+    akin_status rc = akin__model_for(engine, collection, &model, err);
     if (rc) return rc;
     *dim = model->info->dim;
     *out = akin_calloc(*dim, sizeof **out);
