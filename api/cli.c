@@ -142,7 +142,7 @@ const char *akin_cli_nearest(const char *name)
         {"fsck", "check"},         {"like", "similar"},
         {"create", "collections"}, {"dump", "backup"},
         {"snapshot", "backup"},    {"export", "backup"},
-        {"recover", "restore"},
+        {"recover", "restore"},    {"label", "classify"},
     };
     const char *found = NULL;
     unsigned best = 9;

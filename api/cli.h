@@ -105,6 +105,7 @@ bool akin_cli_interrupted(void);
 typedef struct {
     akin_config *config;
     const char *connect; /* HOST:PORT or a path; NULL: the directory */
+    const char *data;    /* the directory; NULL: option "data", or the usual */
     bool write;          /* make the directory when missing */
 } akin_link_options;
 
@@ -163,6 +164,29 @@ void akin_words_clear(akin_words *words);
 /* Calls and prints what went wrong; NULL then. */
 redisReply *akin_words_ask(akin_link *link, const akin_words *words);
 
+/* ---- a model without data (cli_scratch.c) ----------------------------------------------- */
+
+/* An empty directory of our own below TMPDIR; remove frees, no-op on NULL. */
+akin_status akin_scratch_make(char **out, akin_error *err) AKIN_MUST_CHECK;
+void akin_scratch_remove(char *dir);
+/* Whether a collection's or a server's model is meant (-c, --connect), and not
+ * that of --model, which needs no data. */
+bool akin_model_is_elsewhere(const akin_cli *cli);
+/* Opens cli->link to whichever is meant; close also after a failure. */
+akin_status akin_model_link_open(akin_cli *cli, char **scratch,
+                                 akin_error *err) AKIN_MUST_CHECK;
+void akin_model_link_close(akin_cli *cli, char *scratch);
+/* The COLLECTION that AKIN.MODEL and AKIN.EMBED want, if any. */
+void akin_model_words(const akin_cli *cli, akin_words *words);
+/* AKIN.MODEL; NULL: it failed, said so. */
+redisReply *akin_model_ask(const akin_cli *cli);
+
+/* Templates for labels: "a photo of a {}". */
+#define AKIN_TEMPLATE "a photo of a {}"
+/* Whether each --template has its {}: an exit code. */
+int akin_cli_template_check(const akin_cli *cli);
+void akin_template_fill(akin_buf *out, const char *template, const char *label);
+
 /* ---- replies (cli_reply.c) ------------------------------------------------------------ */
 
 /* The value behind a key of a map (RESP2: a flat array); NULL. */
@@ -171,6 +195,10 @@ const redisReply *akin_reply_field(const redisReply *map, const char *key);
 const char *akin_field_text(const redisReply *map, const char *key);
 int64_t akin_field_int(const redisReply *map, const char *key);
 double akin_field_real(const redisReply *map, const char *key); /* or NAN */
+/* Prints it as JSON (cli_manage.c). switches: the keys, between commas, whose 0
+ * and 1 mean false and true; reals: those that are numbers as text. NULL: none. */
+void akin_reply_print_json(const redisReply *map, const char *switches,
+                           const char *reals);
 
 /* ---- printing (cli_print.c) ------------------------------------------------------------ */
 
@@ -238,6 +266,10 @@ int akin_cli_rm(akin_cli *cli);
 int akin_cli_dedup_check(akin_cli *cli);
 int akin_cli_dedup(akin_cli *cli); /* cli_dedup.c */
 int akin_cli_embed(akin_cli *cli);
+int akin_cli_classify_check(akin_cli *cli);
+int akin_cli_classify(akin_cli *cli); /* cli_classify.c */
+int akin_cli_model_check(akin_cli *cli);
+int akin_cli_model(akin_cli *cli);       /* cli_model.c */
 int akin_cli_collections(akin_cli *cli); /* cli_manage.c */
 int akin_cli_info(akin_cli *cli);
 int akin_cli_reindex(akin_cli *cli);

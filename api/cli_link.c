@@ -192,7 +192,10 @@ static akin_status open_directory(akin_link *link,
 {
     char dir[TEXT_BYTES];
     akin_status rc = AKIN_OK;
-    akin_cli_data_dir(options->config, dir, sizeof dir);
+    if (options->data)
+        snprintf(dir, sizeof dir, "%s", options->data);
+    else
+        akin_cli_data_dir(options->config, dir, sizeof dir);
     char *socket_path = akin_format("%s/akin.sock", dir);
     if (!socket_path) return akin_fail(err, AKIN_NOMEM, "no memory");
     /* A server that has the directory answers for it. A socket that nobody

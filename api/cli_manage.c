@@ -60,6 +60,12 @@ static void dump(json_t *root)
     json_decref(root);
 }
 
+void akin_reply_print_json(const redisReply *map, const char *switches,
+                           const char *reals)
+{
+    dump(map_json(map, &(json_shape){switches, reals}));
+}
+
 static json_t *list_json(const redisReply *list, const json_shape *shape)
 {
     json_t *array = json_array();

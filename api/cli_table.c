@@ -99,6 +99,18 @@ static const akin_cli_option embed_options[] = {
     END,
 };
 
+static const akin_cli_option classify_options[] = {
+    {"labels", 0, "LABEL,LABEL", "what it may be (repeatable)"},
+    {"labels-file", 0, "FILE", "the same, one a line"},
+    {"template", 0, "TEXT",
+     "what is said of a label, which goes where {} is; repeated: the mean of "
+     "them (default: " AKIN_TEMPLATE ")"},
+    {"limit", 'k', "N", "labels shown of each picture; default: 5"},
+    {"flat", 0, NULL, "leave out folders below"},
+    {"hidden", 0, NULL, "names beginning with a dot too"},
+    END,
+};
+
 static const akin_cli_option dedup_options[] = {
     {"level", 0, "LEVEL", "exact, near or similar; default: near"},
     {"keep", 0, "RULE[,RULE]",
@@ -257,6 +269,22 @@ const akin_cli_command akin_cli_commands[] = {
      NULL, akin_cli_info, info_options},
     {"embed", "[WORDS ...]", "print the embedding of words or of a picture",
      NULL, AKIN_CLI_READ, 0, -1, NULL, akin_cli_embed, embed_options},
+    {"classify", "PICTURE|FOLDER|- ...", "which of some labels pictures show",
+     "Compares each picture with each label put into words (zero-shot): no "
+     "training, any labels. The probability is the label's share among those "
+     "that were given, so give one for what is none of them. \"-\" is a "
+     "picture "
+     "on standard input. Neither data nor a server is needed: the model is "
+     "that of --model, or with -c the collection's, or with --connect the "
+     "server's.",
+     AKIN_CLI_NONE, 1, -1, akin_cli_classify_check, akin_cli_classify,
+     classify_options},
+    {"model", "[DIR]", "about a model, and whether it can be read",
+     "Opens the model in DIR, or that of --model, and prints what it is, what "
+     "it computes in here, its fingerprint, its licence and where its card is. "
+     "With -c that of the collection, with --connect the server's. Models are "
+     "used as they are published: there is nothing to import.",
+     AKIN_CLI_NONE, 0, 1, akin_cli_model_check, akin_cli_model, no_options},
     {"index", "[tune | recall | rebuild] [COLLECTION]",
      "what index suits a collection, what it delivers, build it anew",
      "tune prints what index is chosen for each space and why, what recall "

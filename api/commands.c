@@ -71,6 +71,8 @@ static const akin_command table[] = {
     {"AKIN.EMBED", -3, READ, akin_cmd_embed, "akin",
      "the embedding of a text or picture",
      "(TEXT words | IMAGE bytes) [COLLECTION name] [FP32]"},
+    {"AKIN.MODEL", -1, READ, akin_cmd_model, "akin",
+     "about the model of a collection, or of new ones", "[COLLECTION name]"},
     {"AKIN.CREATE", -2, WRITE | KEY, akin_cmd_create, "akin",
      "make a collection",
      "collection [MODEL directory] [DIM n] [RECALL r] [SCHEMA field "

@@ -198,6 +198,7 @@ akin_handler akin_cmd_dupes, akin_cmd_dismiss,
     akin_cmd_merge;             /* commands_dupes.c */
 akin_handler akin_cmd_slowlog;  /* commands_slowlog.c */
 akin_handler akin_cmd_audit;    /* commands_audit.c */
+akin_handler akin_cmd_model;    /* commands_model.c */
 akin_handler akin_cmd_snapshot; /* commands_snapshot.c */
 bool akin_snapshot_is_slow(size_t argc, const akin_span *argv);
 

@@ -74,10 +74,10 @@ static void usage(void **state)
 static void help(void **state)
 {
     static const char *const commands[] = {
-        "serve",      "add",   "search", "similar", "sheet",
-        "get",        "rm",    "info",   "embed",   "reindex",
-        "check",      "jobs",  "help",   "version", "collections",
-        "completion", "audit", "backup", "restore"};
+        "serve",   "add",      "search",      "similar",    "sheet", "get",
+        "rm",      "info",     "embed",       "reindex",    "check", "jobs",
+        "help",    "version",  "collections", "completion", "audit", "backup",
+        "restore", "classify", "model"};
     (void)state;
     char *out;
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
