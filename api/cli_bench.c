@@ -1,8 +1,6 @@
 /* akin bench retrieval: how well a model finds the pictures of a labelled
  * folder, of a catalogue, or of a collection that is there. A folder is read
  * into a data directory of its own that goes when we end. */
-#include <errno.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -28,7 +26,7 @@ typedef struct {
     akin_cli *cli;
     akin_engine *engine;
     const char *collection;
-    char *own; /* the directory we made, for akin_free; NULL: none */
+    char *own; /* the directory we made; NULL: none */
     akin_collection_info info;
     akin_report report;
     char label[AKIN_NAME_BYTES]; /* attribute; empty: there is none */
@@ -100,12 +98,8 @@ int akin_cli_bench_check(akin_cli *cli)
                               cli->argv[0]);
     if (!read_captions(cli, &captions))
         return akin_cli_usage(cli, "--captions is metadata, filename or none");
-    for (size_t i = 0; i < cli->ngiven; i++)
-        if (!strcmp(cli->given[i].name, "template") &&
-            !strstr(cli->given[i].value, "{}"))
-            return akin_cli_usage(
-                cli, "--template wants {} where the label goes, got '%s'",
-                cli->given[i].value);
+    int code = akin_cli_template_check(cli);
+    if (code) return code;
     if (!akin_cli_number(cli, "sample", 1, MOST_PICTURES, 10000, &sample))
         return AKIN_EXIT_USAGE;
     if (cli->argc == 2 && access(cli->argv[1], R_OK))
@@ -280,10 +274,7 @@ static akin_status add_text(bench *b, const char *template, const char *text,
     akin_buf words = {0};
     float *vector = NULL;
     uint32_t dim = 0;
-    const char *hole = strstr(template, "{}");
-    akin_buf_append(&words, template, (size_t)(hole - template));
-    akin_buf_text(&words, text);
-    akin_buf_text(&words, hole + 2);
+    akin_template_fill(&words, template, text);
     akin_status rc =
         words.failed
             ? akin_fail(err, AKIN_NOMEM, "no memory")
@@ -326,7 +317,7 @@ static akin_status embed_names(bench *b, const names *list,
 static akin_status embed_texts(bench *b, akin_error *err)
 {
     static const char *const as_is[] = {"{}"};
-    const char *templates[MOST_TEMPLATES] = {"a photo of a {}"};
+    const char *templates[MOST_TEMPLATES] = {AKIN_TEMPLATE};
     const akin_cli *cli = b->cli;
     size_t n = 0;
     for (size_t i = 0; i < cli->ngiven && n < MOST_TEMPLATES; i++)
@@ -510,33 +501,15 @@ static void print_json(const bench *b, const results *r)
 
 /* ---- the command --------------------------------------------------------------------------- */
 
-static int remove_one(const char *path, const struct stat *info, int kind,
-                      struct FTW *where)
-{
-    (void)info;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 /* Opens the directory that is there, or one of our own for the folder. */
 static akin_status open_engine(bench *b, akin_error *err)
 {
     akin_engine_options options = {.read_only = true, .config = b->cli->config};
-    const char *temporary = getenv("TMPDIR");
     char data[TEXT_BYTES];
     b->collection = b->cli->collection;
     if (b->cli->argc == 2) {
-        if (!temporary || !*temporary) temporary = "/tmp";
-        b->own = akin_format("%s/akin-bench-XXXXXX", temporary);
-        if (!b->own) return akin_fail(err, AKIN_NOMEM, "no memory");
-        if (!mkdtemp(b->own)) {
-            int why = errno;
-            akin_free(b->own);
-            b->own = NULL;
-            return akin_fail_errno(err, why, "cannot make a directory in %s",
-                                   temporary);
-        }
+        akin_status made = akin_scratch_make(&b->own, err);
+        if (made) return made;
         options.read_only = false;
         options.data_dir = b->own;
     } else {
@@ -562,8 +535,7 @@ static akin_status run(bench *b, results *out, akin_error *err)
 static void clear(bench *b)
 {
     akin_engine_close(b->engine);
-    if (b->own) nftw(b->own, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    akin_free(b->own);
+    akin_scratch_remove(b->own);
     names_clear(&b->label_names);
     names_clear(&b->caption_names);
     akin_free(b->vectors);
