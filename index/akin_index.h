@@ -37,7 +37,7 @@ typedef struct {
     uint64_t exact_below;   /* items up to which a space is searched exactly;
                               0: 20000 */
     uint32_t build_threads; /* threads of one build; 0: all processors */
-    float recall;           /* recall@10 searches aim at unless they say
+    float recall;           /* recall@k searches aim at unless they say
                                otherwise, 0 < recall <= 1; 0: 0.95 */
 } akin_index_options;
 

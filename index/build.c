@@ -29,6 +29,7 @@ typedef struct {
     delta_row *fresh; /* live rows of its delta, by label */
     size_t n_fresh;
     akin__head head;
+    akin__curve_set curves;
     akin__writer writer;
     int64_t *row_map;    /* old generation's row -> new, -1: dead */
     int64_t *fresh_rows; /* (n_fresh) new rows, ascending */
@@ -358,11 +359,15 @@ static akin_status write_lists(build *b, akin_error *err)
 }
 
 /* A merge that changes the number of rows by less than a quarter keeps the
- * curves: measuring takes longer than merging. */
+ * curves: measuring takes longer than merging. Unless they are of a time when a
+ * large k was not measured. */
 static bool keeps_curves(const build *b)
 {
+    const akin_curve *item;
     double rows = (double)b->head.rows, then;
-    if (b->train || !b->view.curves->by[AKIN_QUERY_ITEM].n_points) return false;
+    if (b->train) return false;
+    item = b->view.curves->set.level[AKIN_QUERY_ITEM];
+    if (!item[0].n_points || !item[AKIN__LEVELS - 1].n_queries) return false;
     then = (double)b->view.gen->head.measured_on;
     return rows > 0.75 * then && rows < 1.25 * then;
 }
@@ -375,32 +380,31 @@ static akin_status measure(build *b, akin_error *err)
     akin__delta empty = {.dim = b->head.dim};
     akin__gen gen = {.head = b->head, .ivf = b->ivf, .sound = true};
     akin__view view = {.gen = &gen, .delta = &empty};
-    akin_curve *item = &b->head.curves[AKIN_QUERY_ITEM];
-    akin_curve *text = &b->head.curves[AKIN_QUERY_TEXT];
+    akin_curve *text = b->curves.level[AKIN_QUERY_TEXT];
     akin_status rc = AKIN_OK;
     gen.labels = akin__at(b->map, b->head.labels_at);
     gen.norms = akin__at(b->map, b->head.norms_at);
     gen.vectors = akin__at(b->map, b->head.vectors_at);
     if (keeps_curves(b)) {
         b->head.measured_on = b->view.gen->head.measured_on;
-        memcpy(b->head.curves, b->view.curves->by, sizeof b->head.curves);
+        b->curves = b->view.curves->set;
     } else {
         b->head.measured_on = b->head.rows;
-        rc = akin__curve_of_items(&view, p->seed + 2, 0, 1, b->pool,
-                                  p->progress, p->user, item,
-                                  &b->head.curves[AKIN__WIDE], err);
-        for (unsigned i = 0; !rc && i < 2; i++) {
+        rc = akin__curve_of_items(
+            &view, p->seed + 2, 0, 1, b->pool, p->progress, p->user,
+            b->curves.level[AKIN_QUERY_ITEM], AKIN__LEVELS, err);
+        for (unsigned i = 0; !rc && i < AKIN__FILTERED; i++) {
             unsigned filter = i ? 64 : 8;
             if (b->head.rows / filter < 500) break; /* scanned exactly */
-            rc = akin__curve_of_items(
-                &view, p->seed + 3, 128, filter, b->pool, p->progress, p->user,
-                &b->head.curves[AKIN__FILTERED + i], NULL, err);
+            rc = akin__curve_of_items(&view, p->seed + 3, 128, filter, b->pool,
+                                      p->progress, p->user,
+                                      &b->curves.filtered[i], 1, err);
         }
     }
     if (!rc && p->text_queries && p->n_text && !text->n_points)
-        rc = akin__curve_measure(
-            &view, p->text_queries, NULL, p->n_text, NULL, b->pool, p->progress,
-            p->user, text, &b->head.curves[AKIN__WIDE + AKIN__WIDES], err);
+        rc = akin__curve_measure(&view, p->text_queries, NULL, p->n_text, NULL,
+                                 b->pool, p->progress, p->user, text,
+                                 AKIN__LEVELS, err);
     b->report->measure_seconds = seconds_since(start);
     return rc;
 }
@@ -472,7 +476,7 @@ static akin_status swap_in(build *b, akin__gen *gen, akin_error *err)
     akin__view old = {0}, next = {.gen = gen};
     akin__map map = {0}, old_map = {0};
     akin_status rc;
-    next.curves = akin__curves_new(&gen->head);
+    next.curves = akin__curves_new(&gen->curves);
     next.delta = akin__delta_new(index->dim);
     next.dead = akin__dead_copy(NULL, gen->head.rows);
     pthread_mutex_lock(&index->write_lock);
@@ -563,7 +567,7 @@ static void explain(build *b, const akin__gen *gen)
     akin__view view = {.gen = (akin__gen *)gen, .curves = &curves};
     akin_search_params p = {.k = 10, .recall = b->index->recall};
     akin__plan item, text;
-    memcpy(curves.by, gen->head.curves, sizeof curves.by);
+    curves.set = gen->curves;
     r->rows = gen->head.rows;
     r->nlist = gen->head.nlist;
     r->m = gen->head.m;
@@ -576,7 +580,8 @@ static void explain(build *b, const akin__gen *gen)
     r->recall = item.recall;
     p.kind = AKIN_QUERY_TEXT;
     akin__plan_for(&view, &p, &text);
-    if (curves.by[AKIN_QUERY_TEXT].n_points) r->text_recall = text.recall;
+    if (curves.set.level[AKIN_QUERY_TEXT][0].n_points)
+        r->text_recall = text.recall;
     if (item.exact)
         snprintf(r->why, sizeof r->why,
                  "%llu items: IVF%u,PQ%u does not reach recall %.3f cheaper "
@@ -608,7 +613,7 @@ static akin_status run_build(build *b, akin_error *err)
     if (!rc) rc = map_file(b, err);
     if (!rc && b->head.kind == AKIN_INDEX_IVFPQ) rc = make_lists(b, err);
     if (!rc) rc = tick(b, "save", 0, 1, err);
-    if (!rc) rc = akin__writer_finish(&b->writer, &b->head, err);
+    if (!rc) rc = akin__writer_finish(&b->writer, &b->head, &b->curves, err);
     if (rc) return rc;
     name = b->writer.path ? b->writer.path : "the generation in memory";
     rc = akin__gen_open(fileno(b->writer.file), name, index->dim,

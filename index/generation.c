@@ -1,6 +1,6 @@
 /* A generation: one immutable file, mapped.
  *
- *   0           akin__head, zeros up to 8192
+ *   0           akin__head, akin__far, zeros up to 8192
  *   8192        labels    (rows) u64, ascending
  *   norms_at    norms     (rows) f32, 1 / length
  *   vectors_at  vectors   (rows, dim) f16
@@ -294,6 +294,8 @@ akin_status akin__gen_open(int fd, const char *path, uint32_t dim,
     if (rc) goto done;
     memcpy(&gen->head, gen->map.data, sizeof gen->head);
     rc = check_head(&gen->head, gen->map.size, path, dim, fingerprint, err);
+    if (!rc)
+        rc = akin__curves_unpack(&gen->head, gen->map.data, &gen->curves, err);
     if (rc) goto done;
     if (check) rc = check_most(gen, err);
     if (rc) goto done;

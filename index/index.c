@@ -65,12 +65,12 @@ void akin__dead_unref(akin__dead *dead)
     if (dead && atomic_fetch_sub(&dead->refs, 1) == 1) akin_free(dead);
 }
 
-akin__curves *akin__curves_new(const akin__head *head)
+akin__curves *akin__curves_new(const akin__curve_set *set)
 {
     akin__curves *curves = akin_calloc(1, sizeof *curves);
     if (!curves) return NULL;
     atomic_init(&curves->refs, 1);
-    memcpy(curves->by, head->curves, sizeof curves->by);
+    curves->set = *set;
     return curves;
 }
 
@@ -164,7 +164,7 @@ akin_status akin_index_open(const akin_index_options *options, akin_index **out,
     if (index->dir) rc = open_newest(index, err);
     if (rc || !index->view.gen) goto done;
     *covered_seq = index->view.gen->head.covered_seq;
-    index->view.curves = akin__curves_new(&index->view.gen->head);
+    index->view.curves = akin__curves_new(&index->view.gen->curves);
     if (!index->view.curves) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
 done:
     if (rc)
@@ -318,7 +318,7 @@ void akin_index_curve(const akin_index *index, akin_query_kind kind,
     akin__view view = akin__view_get(index);
     memset(out, 0, sizeof *out);
     if (view.curves && (kind == AKIN_QUERY_ITEM || kind == AKIN_QUERY_TEXT))
-        *out = view.curves->by[kind];
+        *out = view.curves->set.level[kind][0];
     akin__view_drop(&view);
 }
 

@@ -10,6 +10,7 @@
  *   write.c       put, remove
  *   search.c      plan, exact scan, IVF-PQ search
  *   curve.c       recall measured
+ *   curve_file.c  how the curves lie in the file
  *   plan.c        nprobe and candidates chosen from it, and by cost
  *   choose.c      how many lists and code bytes to build
  *   training.c    what an interrupted build leaves to the next
@@ -192,18 +193,29 @@ static inline const void *akin__at(const uint8_t *data, uint64_t at)
 
 typedef struct akin__ivf akin__ivf;
 
-/* Curves: by akin_query_kind; of items under random filters that leave 1/8 and
- * 1/64 of the rows; of each kind again with larger k: akin__wide_k. */
-#define AKIN__CURVE_K  10 /* of the others */
+/* Recall curves of a generation: of each kind of query at some levels of k, the
+ * last of them the largest k there is; of items at the first level under random
+ * filters that leave 1/8 and 1/64 of the rows. */
+#define AKIN__KINDS    2 /* of akin_query_kind */
+#define AKIN__LEVELS   6
+#define AKIN__CURVE_K  10 /* of the first level */
 #define AKIN__FILTERED 2
-#define AKIN__WIDE     4
-#define AKIN__WIDES    2 /* of each kind */
-#define AKIN__CURVES   (AKIN__WIDE + 2 * AKIN__WIDES)
-#define AKIN__MOST_K   100
-extern const uint32_t akin__wide_k[AKIN__WIDES];
+extern const uint32_t akin__level_k[AKIN__LEVELS];
 
-/* The first bytes of the file; the rest of AKIN__HEAD_BYTES is zero. Numbers
- * are in the machine's order: the magic read backwards refuses another's. */
+typedef struct {
+    akin_curve level[AKIN__KINDS][AKIN__LEVELS];
+    akin_curve filtered[AKIN__FILTERED];
+} akin__curve_set;
+
+/* How they lie in the file: the levels of k up to 100 in the head. */
+#define AKIN__HEAD_LEVELS 3
+#define AKIN__HEAD_CURVES (AKIN__KINDS * AKIN__HEAD_LEVELS + AKIN__FILTERED)
+#define AKIN__FAR_LEVELS  (AKIN__LEVELS - AKIN__HEAD_LEVELS)
+#define AKIN__FAR_POINTS  11
+
+/* The first bytes of the file; akin__far follows, then zeros up to
+ * AKIN__HEAD_BYTES. Numbers are in the machine's order: the magic read
+ * backwards refuses another's. */
 #define AKIN__MAGIC      0x315844494e494b41ull /* "AKINIDX1" */
 #define AKIN__VERSION    5u
 #define AKIN__HEAD_BYTES 8192u
@@ -222,15 +234,28 @@ typedef struct {
     char fingerprint[72];
     /* sections, each at a multiple of AKIN__PAGE */
     uint64_t labels_at, norms_at, vectors_at, ivf_at, ivf_bytes;
-    uint64_t digests_at, size; /* of the file */
-    akin_curve curves[AKIN__CURVES];
+    uint64_t digests_at, size;            /* of the file */
+    akin_curve curves[AKIN__HEAD_CURVES]; /* akin__curves_pack has the order */
     uint8_t digests_digest[AKIN_SHA256_BYTES];
     uint8_t digest[AKIN_SHA256_BYTES]; /* of all before it */
 } akin__head;
 
+/* After the head: the curves of the levels beyond it. All zero in a file that
+ * was written before there were any. */
+typedef struct {
+    struct {
+        uint32_t n_points, n_queries;
+        akin_curve_point points[AKIN__FAR_POINTS];
+    } curves[AKIN__KINDS][AKIN__FAR_LEVELS];
+    uint8_t digest[AKIN_SHA256_BYTES]; /* of all before it */
+} akin__far;
+_Static_assert(sizeof(akin__head) + sizeof(akin__far) <= AKIN__HEAD_BYTES,
+               "both lie before the sections");
+
 typedef struct {
     atomic_uint refs;
     akin__head head;
+    akin__curve_set curves;
     akin_map map;
     const uint64_t *labels;  /* (rows) ascending */
     const float *norms;      /* (rows) 1 / length */
@@ -294,9 +319,9 @@ akin_status akin__writer_append(akin__writer *w, const void *data, size_t size,
                                 akin_error *err);
 /* Zeros up to the next multiple of AKIN__PAGE. */
 akin_status akin__writer_align(akin__writer *w, akin_error *err);
-/* Digests, head (its sections are set), fsync, rename. */
+/* Digests, head (its sections are set), curves, fsync, rename. */
 akin_status akin__writer_finish(akin__writer *w, akin__head *head,
-                                akin_error *err);
+                                const akin__curve_set *curves, akin_error *err);
 /* Removes the temporary file unless finished. */
 void akin__writer_clear(akin__writer *w);
 /* Removes the files of all generations but one (0: of all), and leftovers. */
@@ -368,7 +393,7 @@ typedef struct {
 /* Recall curves in use: the generation's, or measured since. */
 typedef struct {
     atomic_uint refs;
-    akin_curve by[AKIN__CURVES];
+    akin__curve_set set;
 } akin__curves;
 
 typedef struct {
@@ -414,7 +439,7 @@ typedef struct {
 /* False: not there. */
 bool akin__locate(const akin__view *view, const akin__map *map, uint64_t label,
                   akin__place *place);
-akin__curves *akin__curves_new(const akin__head *head);
+akin__curves *akin__curves_new(const akin__curve_set *set);
 akin__dead *akin__dead_copy(const akin__dead *from, uint64_t rows);
 void akin__dead_unref(akin__dead *dead);
 void akin__curves_unref(akin__curves *curves);
@@ -474,26 +499,37 @@ size_t akin__sample(const akin__view *view, uint64_t seed, size_t n,
 
 /* ---- curve.c -------------------------------------------------------------------- */
 
-/* Measures a curve over the live rows of a view with an IVF-PQ generation, all
+/* Measures curves over the live rows of a view with an IVF-PQ generation, all
  * of which was compared.
  * queries: (nq, dim); self: (nq) label to leave out of each answer, or NULL.
- * wide: (AKIN__WIDES) the same with larger k; NULL: not wanted. */
+ * out: (levels) from the first level of k on; a level where a scan is cheaper
+ * stays empty. */
 akin_status akin__curve_measure(const akin__view *view, const float *queries,
                                 const uint64_t *self, size_t nq,
                                 const akin_selector *selector, akin_pool *pool,
                                 akin_build_progress *progress, void *user,
-                                akin_curve *out, akin_curve *wide,
+                                akin_curve *out, unsigned levels,
                                 akin_error *err);
 /* The same on `sample` (0: 256) of the view's own rows. filter: one label in
  * this many passes; 1: all. */
 akin_status akin__curve_of_items(const akin__view *view, uint64_t seed,
                                  size_t sample, unsigned filter,
                                  akin_pool *pool, akin_build_progress *progress,
-                                 void *user, akin_curve *out, akin_curve *wide,
+                                 void *user, akin_curve *out, unsigned levels,
                                  akin_error *err);
 /* The cheapest settings that reach `recall` at the curve's k, or some that are
- * usual where it was not measured; false: only exact does. */
+ * usual where it was not measured; false, and *plan as it was: only exact
+ * does. */
 bool akin__curve_pick(const akin_curve *curve, float recall, akin__plan *plan);
+
+/* ---- curve_file.c ---------------------------------------------------------------- */
+
+/* Into the head and what follows it. Fails with AKIN_INTERNAL. */
+akin_status akin__curves_pack(const akin__curve_set *set, akin__head *head,
+                              akin__far *far, akin_error *err);
+/* Back; `file` begins with a head that was checked. Fails with AKIN_CORRUPT. */
+akin_status akin__curves_unpack(const akin__head *head, const uint8_t *file,
+                                akin__curve_set *set, akin_error *err);
 
 /* ---- training.c ------------------------------------------------------------------ */
 

@@ -1,7 +1,6 @@
 /* What a search does: scan, or so many lists and candidates.
  *
- * The recall curves say what an unfiltered search of 10 or 100 neighbours
- * needs. Under a filter nprobe grows as the survivors thin out, so that as many
+ * The recall curves say what an unfiltered search of so many neighbours needs. Under a filter nprobe grows as the survivors thin out, so that as many
  * of them are looked at as without one; past some point a scan of all survivors
  * is cheaper, and exact. Costs below are nanoseconds of one Zen 4 core; only
  * their ratios matter. */
@@ -39,29 +38,21 @@ double akin__ivf_cost(const akin__head *head, uint32_t nprobe,
            candidates * (60 + 0.3 * head->dim);
 }
 
-/* Levels of k that were measured: 10, then akin__wide_k. */
-#define LEVELS (1 + AKIN__WIDES)
-
-static double level_k(int level)
-{
-    return level ? akin__wide_k[level - 1] : AKIN__CURVE_K;
-}
-
-/* Settings for all rows at a level of k. */
+/* Settings for all rows at a level of k; false: none are known at a cost below a
+ * scan's. */
 static bool pick(const akin__view *view, akin_query_kind kind, float recall,
                  int level, akin__plan *plan)
 {
-    const akin_curve *curves = view->curves->by, *item = curves, *text;
-    text = &curves[AKIN_QUERY_TEXT];
-    if (level) {
-        item = &curves[AKIN__WIDE + level - 1];
-        text = item + AKIN__WIDES;
-    }
+    const akin_curve *item = view->curves->set.level[AKIN_QUERY_ITEM];
+    const akin_curve *text = view->curves->set.level[AKIN_QUERY_TEXT];
+    const akin_curve *curve = item + level;
     if (kind == AKIN_QUERY_TEXT && text->n_points)
-        return akin__curve_pick(text, recall, plan);
-    /* words reach less than items at the same settings: aim at half the loss */
-    if (kind == AKIN_QUERY_TEXT) recall = (1 + recall) / 2;
-    return akin__curve_pick(item, recall, plan);
+        curve = text + level;
+    else if (kind == AKIN_QUERY_TEXT) /* they reach less than items at the same
+                                         settings: aim at half the loss */
+        recall = (1 + recall) / 2;
+    if (level && !curve->n_points) return false;
+    return akin__curve_pick(curve, recall, plan);
 }
 
 static double between(double near, double far, double t)
@@ -69,18 +60,20 @@ static double between(double near, double far, double t)
     return near * pow(far / near, t);
 }
 
-/* Settings for all rows and any k, between the levels by the logarithm of k.
- * Beyond them nothing is known, and neighbours may lie in other clusters: lists
- * then grow by the power of 1.5. */
+/* Settings for all rows and any k up to the last level's, between the levels by
+ * the logarithm of k, and nearer to the level above: once the neighbours begin
+ * to lie in other clusters the need grows fast, then slower (at 200,000 words
+ * reached 0.938 of 0.95 with k = 200 halfway between 100 and 300). Where the level above does not reach the recall below the
+ * cost of a scan, or was not measured, all lists and 32 candidates for a
+ * neighbour stand for it, which miss next to nothing: what lies between is then
+ * more than is needed, and too dear where it is far. */
 static bool pick_for(const akin__view *view, akin_query_kind kind, float recall,
                      double k, akin__plan *plan)
 {
     int level = 0;
-    double t;
-    akin__plan far;
-    double beyond = fmax(1, k / AKIN__MOST_K);
-    k /= beyond;
-    while (level + 2 < LEVELS && k > level_k(level + 1))
+    double near_k, far_k, t;
+    akin__plan far = {.nprobe = view->gen->head.nlist};
+    while (level + 2 < AKIN__LEVELS && k > akin__level_k[level + 1])
         level++;
     if (!pick(view, kind, recall, level, plan)) return false;
     if (k <= AKIN__CURVE_K) {
@@ -88,77 +81,87 @@ static bool pick_for(const akin__view *view, akin_query_kind kind, float recall,
             (uint32_t)ceil(plan->candidates * fmax(0.5, k / AKIN__CURVE_K));
         return true;
     }
-    t = log(k / level_k(level)) / log(level_k(level + 1) / level_k(level));
-    if (!pick(view, kind, recall, level + 1, &far)) {
-        /* out of reach at a cost below a scan's: near the level below, look
-         * further */
-        if (t > 0.6) return false;
-        far.nprobe = 4 * plan->nprobe;
-        far.candidates = 4 * plan->candidates;
-    } else if (!view->curves->by[AKIN__WIDE].n_points) {
-        far.nprobe = 2 * plan->nprobe; /* no level was measured */
-        far.candidates = 4 * plan->candidates;
-    }
+    near_k = akin__level_k[level];
+    far_k = akin__level_k[level + 1];
+    far.candidates = 32 * akin__level_k[level + 1];
+    far.recall = plan->recall;
+    (void)pick(view, kind, recall, level + 1, &far);
+    t = log(k / near_k) / log(far_k / near_k);
+    t = t * (2 - t);
     if (far.nprobe < plan->nprobe) far.nprobe = plan->nprobe;
     if (far.candidates < plan->candidates) far.candidates = plan->candidates;
     plan->nprobe = (uint32_t)ceil(between(plan->nprobe, far.nprobe, t));
     plan->candidates =
         (uint32_t)ceil(between(plan->candidates, far.candidates, t));
-    plan->nprobe = (uint32_t)fmin(plan->nprobe * pow(beyond, 1.5), 1e9);
-    plan->candidates = (uint32_t)fmin(plan->candidates * beyond, 1e9);
-    if (plan->candidates < 2 * k * beyond)
-        plan->candidates = (uint32_t)(2 * k * beyond);
     if (t > 0.5) plan->recall = far.recall;
     return true;
 }
 
+/* Lists for the share of rows that pass, by what was measured with k = 10 at
+ * shares of 1/8 and 1/64, interpolated in the logarithm; false: a scan. *near:
+ * settings with the candidates that it takes. */
+static bool pick_filtered(const akin__view *view, float recall, double share,
+                          akin__plan *near, double *nprobe)
+{
+    const akin_curve *filtered = view->curves->set.filtered;
+    const akin_curve *end = filtered + AKIN__FILTERED;
+    akin__plan far;
+    double level = 1, t;
+    if (share < 1. / 8 && filtered->n_points) {
+        if (!akin__curve_pick(filtered++, recall, near)) return false;
+        level = 1. / 8;
+    }
+    if (filtered >= end || !filtered->n_points) {
+        *nprobe = near->nprobe * level / share;
+        return true;
+    }
+    t = log(level / share) / log(8);
+    if (!akin__curve_pick(filtered, recall, &far)) {
+        /* out of reach there, at a cost below a scan's: near it, scan; far
+         * from it, go by twice the most that was tried */
+        if (t > 0.6) return false;
+        far.nprobe = 2 * filtered->points[filtered->n_points - 1].nprobe;
+        far.candidates = near->candidates;
+    }
+    *nprobe = between(near->nprobe, far.nprobe, t);
+    near->candidates = (uint32_t)ceil(
+        fmax(near->candidates, between(near->candidates, far.candidates, t)));
+    return true;
+}
+
+/* How far the levels of k say what a filtered search needs: for items with k up
+ * to 10 its own curves do. */
+#define FILTER_REACH 100
+
 /* Settings under a filter. The k-th neighbour among the share of rows that
  * pass lies as far off as the k/share-th among all, and the lists that hold it
- * with it: so far the levels of k say what is needed. Further off it was
- * measured with k = 10 at shares of 1/8 and 1/64, and is interpolated between,
- * in the logarithm. That errs, so that half of the loss allowed is kept back,
- * and survivors for 20 times k are looked at, which matters where lists are
- * short. Texts and a larger k are taken to go as much further as they do
- * without a filter; plan: the settings for that. */
+ * with it: the levels of k say what is needed for that, and curves measured
+ * under filters with k = 10. Both err, so that half of the loss allowed is kept
+ * back, and survivors for 20 times k are looked at, which matters where lists
+ * are short. Texts are taken to go as much further than items as they do
+ * without a filter, a larger k to take as many more candidates; plan: the
+ * settings for that. */
 static bool pick_rare(const akin__view *view, const akin_search_params *params,
                       double share, akin__plan *plan)
 {
     const akin__head *head = &view->gen->head;
-    const akin_curve *filtered = &view->curves->by[AKIN__FILTERED];
-    const akin_curve *end = filtered + (AKIN__WIDE - AKIN__FILTERED);
     akin__plan near, far, item;
-    double nprobe, candidates, level = 1, rows = (double)head->rows;
+    double nprobe, rows = (double)head->rows, reach = params->k / share;
     float recall = 0.5f + 0.5f * params->recall;
-    if (!pick(view, AKIN_QUERY_ITEM, recall, 0, &near)) return false;
-    item = near;
-    if (share < 1. / 8 && filtered->n_points) {
-        if (!akin__curve_pick(filtered++, recall, &near)) return false;
-        level = 1. / 8;
-    }
-    candidates = near.candidates;
-    if (filtered < end && filtered->n_points) {
-        double t = log(level / share) / log(8);
-        if (!akin__curve_pick(filtered, recall, &far)) {
-            /* out of reach there, at a cost below a scan's: near it, scan; far
-             * from it, go by twice the most that was tried */
-            if (t > 0.6) return false;
-            far.nprobe = 2 * filtered->points[filtered->n_points - 1].nprobe;
-            far.candidates = near.candidates;
-        }
-        nprobe = between(near.nprobe, far.nprobe, t);
-        candidates =
-            fmax(candidates, between(near.candidates, far.candidates, t));
-    } else {
-        nprobe = near.nprobe * level / share;
-    }
-    nprobe *= fmax(1, (double)plan->nprobe / item.nprobe);
-    if (params->k / share <= AKIN__MOST_K &&
-        pick_for(view, params->kind, recall, params->k / share, &far))
-        nprobe = fmax(nprobe, far.nprobe);
-    nprobe = fmax(nprobe, 20. * params->k * head->nlist / (rows * share));
-    candidates *= fmax(1, (double)plan->candidates / item.candidates);
+    bool few = params->k <= AKIN__CURVE_K, known = reach <= AKIN_INDEX_MAX_K;
+    if (!pick(view, AKIN_QUERY_ITEM, recall, 0, &item)) return false;
+    near = item;
+    if (!pick_filtered(view, recall, share, &near, &nprobe)) return false;
+    if (few) nprobe *= fmax(1, (double)plan->nprobe / item.nprobe);
+    if (few && params->kind == AKIN_QUERY_ITEM) known = reach <= FILTER_REACH;
+    known = known && pick_for(view, params->kind, recall, reach, &far);
+    if (!known && !few) return false;
+    if (known) nprobe = fmax(nprobe, far.nprobe);
+    if (few)
+        nprobe = fmax(nprobe, 20. * params->k * head->nlist / (rows * share));
     plan->nprobe = nprobe < head->nlist ? (uint32_t)ceil(nprobe) : head->nlist;
-    plan->candidates = (uint32_t)ceil(candidates);
+    plan->candidates = (uint32_t)ceil(
+        near.candidates * fmax(1, (double)plan->candidates / item.candidates));
     return true;
 }
 
@@ -217,7 +220,7 @@ void akin_index_settings_for(const akin_index *index,
         out->nprobe = plan.nprobe;
         out->candidates = plan.candidates;
         if (p.kind == AKIN_QUERY_TEXT &&
-            !view.curves->by[AKIN_QUERY_TEXT].n_points)
+            !view.curves->set.level[AKIN_QUERY_TEXT]->n_points)
             out->recall = NAN; /* guessed from the items' */
     }
     akin__view_drop(&view);

@@ -88,8 +88,9 @@ done:
 }
 
 akin_status akin__writer_finish(akin__writer *w, akin__head *head,
-                                akin_error *err)
+                                const akin__curve_set *curves, akin_error *err)
 {
+    akin__far far;
     akin_status rc = akin__writer_align(w, err);
     if (rc) return rc;
     head->magic = AKIN__MAGIC;
@@ -101,12 +102,14 @@ akin_status akin__writer_finish(akin__writer *w, akin__head *head,
                          (unsigned long long)head->digests_at);
     if (fflush(w->file)) return write_failed(w, err);
     rc = write_digests(w, head, err);
+    if (!rc) rc = akin__curves_pack(curves, head, &far, err);
     if (rc) return rc;
     rc = akin_sha256_of((akin_span){head, offsetof(akin__head, digest)},
                         head->digest, err);
     if (rc) return rc;
     if (fseek(w->file, 0, SEEK_SET) ||
-        fwrite(head, sizeof *head, 1, w->file) != 1 || fflush(w->file))
+        fwrite(head, sizeof *head, 1, w->file) != 1 ||
+        fwrite(&far, sizeof far, 1, w->file) != 1 || fflush(w->file))
         return write_failed(w, err);
     if (!w->dir) return AKIN_OK;
     if (fsync(fileno(w->file)) || rename(w->temporary, w->path))

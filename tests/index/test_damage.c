@@ -160,6 +160,8 @@ static void test_flipped_anywhere(void **state)
                                40,
                                offsetof(akin__head, curves) + 30,
                                offsetof(akin__head, digest),
+                               sizeof head + 3,
+                               sizeof head + offsetof(akin__far, digest),
                                AKIN__HEAD_BYTES,
                                head.norms_at + 5,
                                head.vectors_at,
@@ -174,7 +176,8 @@ static void test_flipped_anywhere(void **state)
     ask_sound(dir, a);
     for (size_t i = 0; i < n_places + 40; i++) {
         uint64_t at = i < n_places ? places[i] : next_random(&seed) % size;
-        if (at >= sizeof head && at < AKIN__HEAD_BYTES) continue; /* unused */
+        if (at >= sizeof head + sizeof(akin__far) && at < AKIN__HEAD_BYTES)
+            continue; /* unused */
         data[at] ^= 0x10;
         write_all(path, data, size);
         warnings = 0;
