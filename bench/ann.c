@@ -28,11 +28,11 @@ static const char usage[] =
     "later run\n"
     "                   with the same data; a new folder in /tmp\n"
     "  --threads T      most threads, 2\n"
-    "  --parts P,P...   targets, wide, lists, filters, flat, hnsw, opq, open, "
-    "writes;\n"
-    "                   none: only build. Default: all but opq, and without "
-    "flat and\n"
-    "                   hnsw beyond 300000 items\n";
+    "  --parts P,P...   measure, targets, wide, lists, filters, flat, hnsw, "
+    "opq, open,\n"
+    "                   writes; none: only build. Default: all but measure and "
+    "opq, and\n"
+    "                   without flat and hnsw beyond 300000 items\n";
 
 /* ---- running ----------------------------------------------------------------- */
 
@@ -246,21 +246,59 @@ static void fill_index(bench *b)
            report.measure_seconds);
 }
 
+double process_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void print_curve(const char *name, uint32_t k, const akin_curve *curve)
+{
+    for (uint32_t j = 0; j < curve->n_points; j++) {
+        const akin_curve_point *p = &curve->points[j];
+        printf("# curve %s, k = %u: nprobe %u, %u candidates: recall %.4f +- "
+               "%.4f, %.0f QPS\n",
+               name, k, p->nprobe, p->candidates, (double)p->recall,
+               (double)p->error, (double)p->qps);
+    }
+}
+
 static void print_curves(const bench *b)
 {
-    static const char *const names[AKIN__CURVES] = {
-        "item",         "text",          "item, 1/8 pass", "item, 1/64 pass",
-        "item, k = 30", "item, k = 100", "text, k = 30",   "text, k = 100"};
     akin__view view = akin__view_get(b->index);
-    for (int i = 0; i < AKIN__CURVES && view.curves; i++)
-        for (uint32_t j = 0; j < view.curves->by[i].n_points; j++) {
-            const akin_curve_point *p = &view.curves->by[i].points[j];
-            printf("# curve %s: nprobe %u, %u candidates: recall %.4f +- %.4f, "
-                   "%.0f QPS\n",
-                   names[i], p->nprobe, p->candidates, (double)p->recall,
-                   (double)p->error, (double)p->qps);
-        }
+    const akin__curve_set *set = view.curves ? &view.curves->set : NULL;
+    for (unsigned level = 0; set && level < AKIN__LEVELS; level++) {
+        uint32_t k = akin__level_k[level];
+        print_curve("item", k, &set->level[AKIN_QUERY_ITEM][level]);
+        print_curve("text", k, &set->level[AKIN_QUERY_TEXT][level]);
+    }
+    if (set) {
+        print_curve("item, 1/8 pass", AKIN__CURVE_K, &set->filtered[0]);
+        print_curve("item, 1/64 pass", AKIN__CURVE_K, &set->filtered[1]);
+    }
     akin__view_drop(&view);
+}
+
+/* The curves again, as AKIN.RECALL does: what that costs. */
+static void bench_measure(const bench *b)
+{
+    akin_error err;
+    akin_curve curve;
+    for (size_t s = 0; s < b->n_sets; s++) {
+        const query_set *set = &b->sets[s];
+        size_t n = set->n / 2 < 256 ? set->n / 2 : 256;
+        bool text = set->kind == AKIN_QUERY_TEXT;
+        uint64_t start = akin_mono_ns();
+        double cpu_s = process_seconds();
+        if (akin_index_measure(b->index, set->kind, text ? set->floats : NULL,
+                               text ? n : 0, 0, 1, NULL, NULL, &curve, &err))
+            die(&err);
+        printf("# measured with %s in %.1f s, %.1f of the processors\n",
+               set->name, (double)(akin_mono_ns() - start) * 1e-9,
+               process_seconds() - cpu_s);
+    }
+    print_curves(b);
 }
 
 static void make_index(bench *b)
@@ -394,13 +432,6 @@ static void bench_hnsw(const bench *b)
     rival_free(hnsw);
 }
 
-static double process_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* Closes, opens, and answers once. */
 static void bench_open(bench *b)
 {
@@ -492,6 +523,7 @@ int main(int argc, char **argv)
                         ? "targets,wide,lists,filters,flat,hnsw,open,writes"
                         : "targets,wide,lists,filters,open,writes";
     print_head();
+    if (wanted(&b, "measure")) bench_measure(&b);
     if (wanted(&b, "targets")) bench_targets(&b);
     if (wanted(&b, "wide")) bench_wide(&b);
     if (wanted(&b, "lists")) bench_same_lists(&b);

@@ -43,6 +43,7 @@ double run(const bench *b, const char *index, const char *setting,
            const query_set *set, const int64_t *truth, size_t threads,
            searcher *search, const void *arg, double build_s, double bytes);
 double bytes_of(const bench *b); /* a vector, in memory and mapped */
+double process_seconds(void);    /* of the processors, so far */
 void die(const akin_error *err);
 
 typedef struct {
@@ -59,7 +60,7 @@ void search_rival(const void *arg, const float *query, int64_t *rows);
 
 /* ann_parts.c */
 void bench_filters(const bench *b);
-void bench_wide(const bench *b); /* k of 10 to 1000 */
+void bench_wide(const bench *b); /* k of 1 to 10000 */
 void bench_writes(const bench *b);
 void bench_opq(const bench *b);
 

@@ -115,7 +115,8 @@ static void search_k(const bench *b, const query_set *set, uint32_t k,
 /* recall@k at the index's own target, for each k. */
 void bench_wide(const bench *b)
 {
-    static const uint32_t ks[] = {1, 3, 10, 30, 100, 200, 1000};
+    static const uint32_t ks[] = {1,   3,   10,   30,   100,
+                                  200, 300, 1000, 3000, 10000};
     for (size_t s = 0; s < b->n_sets; s++)
         for (size_t i = 0; i < sizeof ks / sizeof *ks; i++) {
             query_set set = b->sets[s];
@@ -149,13 +150,12 @@ typedef struct {
     int candidates;
 } rescored;
 
-/* FAISS's candidates, rescored from the float16 rows. */
-static void search_rescored(const void *arg, const float *query, int64_t *rows)
+/* FAISS's candidates, the best k of them by the float16 rows. hits: room for k. */
+static uint32_t rescore(const rescored *r, const float *query, uint32_t k,
+                        akin_hit *hits)
 {
-    const rescored *r = arg;
     size_t dim = r->b->items.dim;
-    akin_hit hits[K] = {{0}};
-    akin__top top = {.hits = hits, .k = K, .min_cosine = -2};
+    akin__top top = {.hits = hits, .k = k, .min_cosine = -2};
     int64_t all[4000];
     rival_search(r->faiss, query, r->candidates, all);
     for (int i = 0; i < r->candidates && all[i] >= 0; i++) {
@@ -165,47 +165,95 @@ static void search_rescored(const void *arg, const float *query, int64_t *rows)
         akin__top_push(&top, (uint64_t)all[i], dot);
     }
     akin__top_sort(&top);
+    return top.n;
+}
+
+static void search_rescored(const void *arg, const float *query, int64_t *rows)
+{
+    akin_hit hits[K] = {{0}};
+    uint32_t n = rescore(arg, query, K, hits);
     for (uint32_t i = 0; i < K; i++)
-        rows[i] = i < top.n ? (int64_t)hits[i].label : -1;
+        rows[i] = i < n ? (int64_t)hits[i].label : -1;
+}
+
+/* recall@100 of 200 queries, where the candidates weigh more. */
+static void opq_wide(const bench *b, const char *factory, rescored *r)
+{
+    static const int nprobes[] = {32, 128};
+    static const int candidates[] = {200, 400, 800, 1600};
+    enum { WIDE = 100 };
+    for (size_t s = 0; s < b->n_sets; s++) {
+        query_set set = b->sets[s];
+        if (set.n > 200) set.n = 200;
+        akin_hit *truth = calloc(set.n * WIDE, sizeof *truth);
+        akin_hit hits[WIDE];
+        search_k(b, &set, WIDE, true, truth);
+        for (size_t p = 0; p < 2; p++)
+            for (size_t c = 0; c < 4; c++) {
+                size_t right = 0;
+                double start = process_seconds();
+                rival_set(r->faiss, nprobes[p]);
+                r->candidates = candidates[c];
+                for (size_t q = 0; q < set.n; q++) {
+                    uint32_t n =
+                        rescore(r, set.floats + q * b->items.dim, WIDE, hits);
+                    for (uint32_t i = 0; i < n; i++)
+                        for (uint32_t j = 0; j < WIDE; j++)
+                            right +=
+                                truth[q * WIDE + j].label == hits[i].label + 1;
+                }
+                printf("%-14s %-20s k = 100, nprobe %d, %d rescored: %-6s "
+                       "%7.4f, %.0f q/cpu_s\n",
+                       b->dataset, factory, nprobes[p], candidates[c], set.name,
+                       (double)right / ((double)set.n * WIDE),
+                       (double)set.n / (process_seconds() - start));
+            }
+        free(truth);
+    }
+}
+
+static void opq_one(const bench *b, const char *factory)
+{
+    static const uint32_t nprobes[] = {4, 16, 64};
+    static const int candidates[] = {50, 100, 200};
+    double train_s, add_s;
+    rescored r = {b,
+                  faiss_factory(b->items.rows, b->items.n, b->items.dim,
+                                factory, &train_s, &add_s),
+                  0};
+    if (!r.faiss) exit(1);
+    printf("# %s: trained in %.1f s of the processors, added in %.1f\n",
+           factory, train_s, add_s);
+    for (size_t s = 0; s < b->n_sets; s++)
+        for (size_t p = 0; p < 3; p++)
+            for (size_t c = 0; c < 3; c++) {
+                char setting[40];
+                r.candidates = candidates[c];
+                rival_set(r.faiss, (int)nprobes[p]);
+                snprintf(setting, sizeof setting, "nprobe %u, %d rescored",
+                         nprobes[p], candidates[c]);
+                run(b, factory, setting, &b->sets[s], b->sets[s].truth, 1,
+                    search_rescored, &r, train_s + add_s,
+                    (double)rival_bytes(r.faiss) / (double)b->items.n);
+            }
+    opq_wide(b, factory, &r);
+    rival_free(r.faiss);
 }
 
 /* The same lists and codes in FAISS with and without an OPQ rotation, candidates
- * rescored as akin does. */
+ * rescored as akin does; with akin's code size, and half of it. */
 void bench_opq(const bench *b)
 {
-    static const uint32_t nprobes[] = {8, 16, 64};
-    static const int candidates[] = {50, 100, 200, 400};
     akin_index_stats stats;
     akin_index_get_stats(b->index, &stats);
     uint32_t nlist = stats.nlist ? stats.nlist : 100;
     uint32_t m = stats.m ? stats.m : b->items.dim / 8;
-    for (int opq = 0; opq < 2; opq++) {
-        char factory[64];
-        double train_s, add_s;
-        if (opq)
-            snprintf(factory, sizeof factory, "OPQ%u,IVF%u,PQ%unp", m, nlist,
-                     m);
-        else
-            snprintf(factory, sizeof factory, "IVF%u,PQ%unp", nlist, m);
-        rescored r = {b,
-                      faiss_factory(b->items.rows, b->items.n, b->items.dim,
-                                    factory, &train_s, &add_s),
-                      0};
-        if (!r.faiss) exit(1);
-        printf("# %s: trained in %.1f s, added in %.1f s\n", factory, train_s,
-               add_s);
-        for (size_t s = 0; s < b->n_sets; s++)
-            for (size_t p = 0; p < 3; p++)
-                for (size_t c = 0; c < 4; c++) {
-                    char setting[40];
-                    r.candidates = candidates[c];
-                    rival_set(r.faiss, (int)nprobes[p]);
-                    snprintf(setting, sizeof setting, "nprobe %u, %d rescored",
-                             nprobes[p], candidates[c]);
-                    run(b, factory, setting, &b->sets[s], b->sets[s].truth, 1,
-                        search_rescored, &r, train_s + add_s,
-                        (double)rival_bytes(r.faiss) / (double)b->items.n);
-                }
-        rival_free(r.faiss);
-    }
+    for (uint32_t half = 1; half <= 2; half++)
+        for (int opq = 0; opq < 2; opq++) {
+            char factory[64], rotation[24] = "";
+            if (opq) snprintf(rotation, sizeof rotation, "OPQ%u,", m / half);
+            snprintf(factory, sizeof factory, "%sIVF%u,PQ%unp", rotation, nlist,
+                     m / half);
+            opq_one(b, factory);
+        }
 }

@@ -37,7 +37,7 @@ rival *faiss_read(const char *path, uint64_t at);
 rival *faiss_refine(const uint16_t *rows16, size_t n, size_t dim);
 /* Any factory string, inner product, trained on 50 rows a list (with PQ's
  * annealing off and its rounds at 10, as akin trains), rows added. rival_set
- * sets its nprobe. NULL on failure. */
+ * sets its nprobe. train_s, add_s: of the processors. NULL on failure. */
 rival *faiss_factory(const uint16_t *rows16, size_t n, size_t dim,
                      const char *factory, double *train_s, double *add_s);
 /* NULL where hnswlib was not there when this was compiled. */
