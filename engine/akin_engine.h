@@ -1003,6 +1003,8 @@ typedef struct {
 
 /* Whether a snapshot may be called that: no path, "NAME.snapshot". */
 AKIN_API bool akin_snapshot_name_ok(const char *name);
+/* The SHA-256 noted beside one, in PATH.sha256, in hex; "": none is. */
+AKIN_API void akin_snapshot_digest(const char *path, char out[65]);
 /* Makes one, as of one moment, while everything goes on. Fails with AKIN_BUSY
  * (another is being made), AKIN_CANCELLED (by progress, which may be NULL, or
  * by closing the engine); nothing is left then. */
@@ -1036,8 +1038,9 @@ AKIN_API akin_status akin_engine_snapshot_open(akin_engine *engine,
 /* Makes the collection, under its name or an alias, what it was in the snapshot:
  * one that is there is replaced in one step when everything is read and checked,
  * else it is made; its aliases stay. location: the name of one of its own
- * snapshots, or "file://" and a path below DIR/snapshots. sha256 (may be NULL):
- * what it must be. Other writes wait while rows are copied. Fails with
+ * snapshots, or "file://" and a path below DIR/snapshots; NULL: what was
+ * uploaded, which is gone afterwards. sha256: what it must be; may be NULL but
+ * with an upload. Other writes wait while rows are copied. Fails with
  * AKIN_NOT_FOUND, AKIN_BAD_DATA (damaged), AKIN_UNSUPPORTED (of a whole store;
  * of a newer akin; an address), AKIN_BUSY, AKIN_CANCELLED. */
 AKIN_API akin_status akin_engine_snapshot_recover(akin_engine *engine,
@@ -1046,6 +1049,12 @@ AKIN_API akin_status akin_engine_snapshot_recover(akin_engine *engine,
                                                   const char *sha256,
                                                   akin_progress_call *progress,
                                                   void *user, akin_error *err);
+/* Appends bytes to the one snapshot that is being uploaded, which has `offset`
+ * bytes so far; 0: begins another. No bytes at 0: drops it. AKIN_INVALID. */
+AKIN_API akin_status akin_engine_snapshot_upload(akin_engine *engine,
+                                                 uint64_t offset,
+                                                 akin_span bytes,
+                                                 akin_error *err);
 AKIN_API akin_status akin_engine_snapshot_delete(akin_engine *engine,
                                                  const char *collection,
                                                  const char *name,

@@ -180,7 +180,7 @@ static akin_status unpack(restoring *r, akin_error *err)
     akin_status rc = akin__tar_unpack(r->file, r->making, files, 2, unpacked, r,
                                       digest, err);
     if (rc == AKIN_BAD_DATA) return akin_fail_prefix(err, rc, "%s", r->file);
-    akin__snapshot_digest(r->file, noted);
+    akin_snapshot_digest(r->file, noted);
     r->out->compared = noted[0];
     if (!rc) rc = akin__snapshot_check(r->file, noted, digest, err);
     if (!rc) rc = check(r, err);
@@ -264,5 +264,65 @@ akin_status akin_snapshot_restore(const char *file, const char *dir,
     }
     akin_free(r.dir);
     akin_free(r.making);
+    return rc;
+}
+
+/* ---- one that comes in pieces -------------------------------------------------- */
+
+char *akin__snapshot_upload_path(const akin_engine *engine)
+{
+    return akin_format("%s/snapshots/.upload", engine->data_dir);
+}
+
+static akin_status append(int fd, const char *path, uint64_t offset,
+                          akin_span bytes, akin_error *err)
+{
+    const char *data = bytes.data;
+    struct stat st;
+
+    if (fstat(fd, &st))
+        return akin_fail_errno(err, errno, "cannot write %s", path);
+    if ((uint64_t)st.st_size != offset)
+        return akin_fail(
+            err, AKIN_INVALID, "the upload has %llu bytes, these begin at %llu",
+            (unsigned long long)st.st_size, (unsigned long long)offset);
+    for (size_t done = 0; done < bytes.size;) {
+        ssize_t n =
+            pwrite(fd, data + done, bytes.size - done, (off_t)(offset + done));
+        if (n < 0 && errno != EINTR)
+            return akin_fail_errno(err, errno, "cannot write %s", path);
+        if (n > 0) done += (size_t)n;
+    }
+    return AKIN_OK;
+}
+
+akin_status akin_engine_snapshot_upload(akin_engine *engine, uint64_t offset,
+                                        akin_span bytes, akin_error *err)
+{
+    char *folder = akin_format("%s/snapshots", engine->data_dir);
+    char *path = akin__snapshot_upload_path(engine);
+    int fd = -1;
+
+    akin_status rc =
+        folder && path ? akin__writable(engine, err) : akin__nomem(err);
+    if (!rc && !offset && !bytes.size) {
+        unlink(path);
+        goto done;
+    }
+    if (!rc) rc = akin_dir_make(folder, err);
+    if (!rc) {
+        fd = open(path,
+                  O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+                      (offset ? 0 : O_TRUNC),
+                  0600);
+        rc = fd < 0 ? akin_fail_errno(err, errno, "cannot write %s", path)
+                    : append(fd, path, offset, bytes, err);
+    }
+    if (fd >= 0 && close(fd) && !rc)
+        rc = akin_fail_errno(err, errno, "cannot write %s", path);
+
+done:
+    akin_free(folder);
+    akin_free(path);
     return rc;
 }

@@ -4,6 +4,7 @@
  *     DIR/snapshots/NAME.snapshot                         the whole store
  *     DIR/snapshots/collections/COLLECTION/NAME.snapshot  one collection
  *     DIR/snapshots/.making/                              the one being made
+ *     DIR/snapshots/.upload                               one that is coming
  *     ....snapshot.sha256                                 beside each, in hex
  *
  * A snapshot is a tar of akin.db and thumbs.db: unpacked into an empty folder
@@ -107,7 +108,7 @@ static akin_status path_of(akin_engine *engine, const char *collection,
 
 /* ---- one that is there -------------------------------------------------------------- */
 
-void akin__snapshot_digest(const char *path, char out[65])
+void akin_snapshot_digest(const char *path, char out[65])
 {
     char *beside = akin_format("%s.sha256", path);
     uint8_t *text = NULL;
@@ -131,7 +132,7 @@ static void describe(const char *path, const char *name, const struct stat *st,
     out->size = (uint64_t)st->st_size;
     out->created_ms =
         (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
-    akin__snapshot_digest(path, out->sha256);
+    akin_snapshot_digest(path, out->sha256);
 }
 
 akin_status akin_engine_snapshot_open(akin_engine *engine,
@@ -480,7 +481,7 @@ akin_status akin__snapshot_check(const char *path, const char *sha256,
 
     akin_hex(digest, AKIN_SHA256_BYTES, hex);
     if (!sha256 || !*sha256) {
-        akin__snapshot_digest(path, noted);
+        akin_snapshot_digest(path, noted);
         sha256 = noted;
     }
     if (!*sha256 || !strcmp(sha256, hex)) return AKIN_OK;
@@ -535,18 +536,25 @@ akin_status akin_engine_snapshot_recover(akin_engine *engine,
     char real[AKIN_NAME_BYTES + 1], *path = NULL;
     char *folder = akin_format("%s/snapshots/.making", engine->data_dir);
 
-    akin_status rc = folder ? akin__writable(engine, err) : akin__nomem(err);
+    char *upload = akin__snapshot_upload_path(engine);
+    akin_status rc =
+        folder && upload ? akin__writable(engine, err) : akin__nomem(err);
     if (!rc) rc = akin__check_collection_name(collection, err);
-    if (!rc) rc = locate(engine, collection, location, &path, err);
+    if (!rc && location) rc = locate(engine, collection, location, &path, err);
+    if (!rc && !location && !(sha256 && *sha256))
+        rc = akin_fail(err, AKIN_INVALID, "an upload wants its SHA-256");
     if (!rc && pthread_mutex_trylock(&engine->snapshot_lock)) {
         rc = akin_fail(err, AKIN_BUSY, "another snapshot is being made");
     } else if (!rc) {
         akin__real_name(engine, collection, real);
-        rc = recover_in(&m, real, folder, path, sha256, err);
+        rc =
+            recover_in(&m, real, folder, location ? path : upload, sha256, err);
         (void)akin__remove_tree(folder, NULL);
+        if (!location) unlink(upload);
         pthread_mutex_unlock(&engine->snapshot_lock);
     }
     free(path);
+    akin_free(upload);
     akin_free(folder);
     return rc;
 }

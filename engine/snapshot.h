@@ -28,8 +28,8 @@ akin_status akin__tar_unpack(const char *in, const char *dir,
                              uint8_t digest[AKIN_SHA256_BYTES],
                              akin_error *err);
 
-/* What is noted beside a snapshot, in hex; "": nothing. */
-void akin__snapshot_digest(const char *path, char out[65]);
+/* Where one that is uploaded is, for akin_free; NULL: no memory. */
+char *akin__snapshot_upload_path(const akin_engine *engine);
 /* sha256: the caller's word for what it must be; "" or NULL: what was noted
  * beside it, if anything. AKIN_BAD_DATA. */
 akin_status akin__snapshot_check(const char *path, const char *sha256,
