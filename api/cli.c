@@ -362,13 +362,13 @@ static bool set_color(akin_cli *cli)
 
 /* ---- running ---------------------------------------------------------------------- */
 
-akin_status akin_cli_connect(const akin_cli *cli, akin_link **out,
+akin_status akin_cli_connect(const akin_cli *cli, bool write, akin_link **out,
                              akin_error *err)
 {
     akin_link_options options = {
         .config = cli->config,
         .connect = akin_cli_value(cli, "connect", getenv("AKIN_CONNECT")),
-        .write = cli->command->needs == AKIN_CLI_WRITE};
+        .write = write};
     if (options.connect && !*options.connect) options.connect = NULL;
     return akin_link_open(&options, out, err);
 }
@@ -376,7 +376,9 @@ akin_status akin_cli_connect(const akin_cli *cli, akin_link **out,
 static int open_and_run(akin_cli *cli)
 {
     akin_error err;
-    if (akin_cli_connect(cli, &cli->link, &err)) return akin_cli_status(&err);
+    bool write = cli->command->needs == AKIN_CLI_WRITE;
+    if (akin_cli_connect(cli, write, &cli->link, &err))
+        return akin_cli_status(&err);
     int code = cli->command->run(cli);
     akin_link_close(cli->link);
     return code;

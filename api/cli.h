@@ -74,8 +74,9 @@ struct akin_cli {
     const char *collection;
 };
 
-/* Opens one more link to where the command's own goes. */
-akin_status akin_cli_connect(const akin_cli *cli, akin_link **out,
+/* Opens a link to where --connect, AKIN_CONNECT or the data directory lead.
+ * write: the directory is made when missing. */
+akin_status akin_cli_connect(const akin_cli *cli, bool write, akin_link **out,
                              akin_error *err) AKIN_MUST_CHECK;
 
 /* The last value given, or fallback. */
@@ -276,7 +277,8 @@ int akin_cli_reindex(akin_cli *cli);
 int akin_cli_index(akin_cli *cli); /* cli_index.c */
 int akin_cli_check(akin_cli *cli);
 int akin_cli_backup(akin_cli *cli); /* cli_backup.c */
-int akin_cli_restore(akin_cli *cli);
+int akin_cli_restore_check(akin_cli *cli);
+int akin_cli_restore(akin_cli *cli); /* cli_restore.c */
 int akin_cli_jobs(akin_cli *cli);
 int akin_cli_audit(akin_cli *cli);
 int akin_cli_bench_check(akin_cli *cli);

@@ -1,4 +1,4 @@
-/* akin backup, akin restore. A backup is a snapshot (engine/snapshot.c) with its
+/* akin backup. A backup is a snapshot (engine/snapshot.c) with its
  * digest beside it, as sha256sum writes and checks it. Of a directory that no
  * server has open the engine writes it where it is wanted; a server makes it in
  * its own directory, and its bytes come over the connection. It is written as
@@ -12,54 +12,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "cli_backup.h"
 
-#define TEXT_BYTES 4096
-#define PIECE      (1 << 20)
-#define PIECES     4 /* asked for ahead */
-#define WAIT_MS    100
+#define PIECES 4 /* asked for ahead */
 
 typedef struct {
     akin_cli *cli;
     const char *collection; /* NULL: all */
     char *path, *part, *beside;
-    int fd;           /* of part, locked */
-    akin_link *other; /* to a server, for words while the first one waits */
+    int fd; /* of part, locked */
     akin_snapshot_info made;
-    akin_bar bar;
-    char phase[24];
-    uint64_t phase_ns; /* began */
+    akin_watch watch;
 } backup;
-
-/* ---- progress ---------------------------------------------------------------- */
-
-static bool show(void *user, const akin_progress *progress)
-{
-    backup *b = user;
-    akin_progress p = *progress;
-    uint64_t now = akin_mono_ns();
-
-    if (strcmp(p.phase, b->phase) != 0) {
-        snprintf(b->phase, sizeof b->phase, "%s", p.phase);
-        b->phase_ns = now;
-    }
-    double seconds = (double)(now - b->phase_ns) / 1e9;
-    p.seconds_left = p.done && p.total >= p.done && seconds > 1
-                         ? seconds * (double)(p.total - p.done) / (double)p.done
-                         : -1;
-    b->bar.bytes = strcmp(p.phase, "copying") != 0;
-    akin_bar_show(&b->bar, &p, false);
-    return !akin_cli_interrupted();
-}
-
-static void end_bar(backup *b)
-{
-    akin_progress p = {
-        .seconds_left = -1, .done = b->made.size, .total = b->made.size};
-    snprintf(p.phase, sizeof p.phase, "%s", b->phase);
-    b->bar.bytes = true;
-    akin_bar_show(&b->bar, &p, true);
-}
 
 /* ---- where to ------------------------------------------------------------------ */
 
@@ -140,8 +104,9 @@ static akin_status write_here(backup *b, akin_engine *engine, akin_error *err)
 
     if (!rc) rc = set_paths(b, name, err);
     if (!rc)
-        rc = akin_engine_snapshot_write(engine, b->collection, b->part, show, b,
-                                        &b->made, err);
+        rc = akin_engine_snapshot_write(engine, b->collection, b->part,
+                                        akin_watch_show, &b->watch, &b->made,
+                                        err);
     return rc;
 }
 
@@ -160,70 +125,16 @@ static void add_collection(const backup *b, akin_words *words)
     akin_words_add(words, b->collection);
 }
 
-static akin_status send_words(akin_link *link, akin_words *words,
-                              akin_error *err)
-{
-    akin_status rc = words->failed
-                         ? akin_fail(err, AKIN_NOMEM, "no memory")
-                         : akin_link_send(link, words->argv, words->n, err);
-    akin_words_clear(words);
-    return rc;
-}
-
-/* The next reply; an error is one of ours. */
-static akin_status receive(akin_link *link, redisReply **out, akin_error *err)
-{
-    akin_status rc = akin_link_receive(link, out, err);
-    if (rc || (*out)->type != REDIS_REPLY_ERROR) return rc;
-    const char *text = (*out)->str;
-    rc = akin_fail(err, AKIN_INVALID, "%s",
-                   text + (strncmp(text, "ERR ", 4) ? 0 : 4));
-    freeReplyObject(*out);
-    *out = NULL;
-    return rc;
-}
-
-/* One look over the other connection, best effort. */
-static void look(backup *b, bool *cancelled)
-{
-    akin_span argv[] = {akin_span_of("AKIN.SNAPSHOT"),
-                        akin_span_of("PROGRESS")};
-    akin_progress p = {.seconds_left = -1};
-    redisReply *reply = NULL;
-
-    if (!akin_link_call(b->other, argv, 2, &reply, NULL) &&
-        reply->type == REDIS_REPLY_ARRAY) {
-        snprintf(p.phase, sizeof p.phase, "%s",
-                 akin_field_text(reply, "phase"));
-        p.done = (uint64_t)akin_field_int(reply, "done");
-        p.total = (uint64_t)akin_field_int(reply, "total");
-        if (*p.phase) show(b, &p);
-    }
-    freeReplyObject(reply);
-    if (!akin_cli_interrupted() || *cancelled) return;
-    *cancelled = true;
-    argv[1] = akin_span_of("CANCEL");
-    reply = NULL;
-    (void)!akin_link_call(b->other, argv, 2, &reply, NULL);
-    freeReplyObject(reply);
-}
-
 /* The server makes one; b->made says what. */
 static akin_status make_there(backup *b, akin_error *err)
 {
-    akin_link *link = b->cli->link;
     akin_words words = {0};
-    redisReply *reply = NULL;
-    bool cancelled = false;
+    redisReply *reply;
 
     add_verb(&words, "CREATE");
     add_collection(b, &words);
-    akin_status rc = send_words(link, &words, err);
-    if (!rc) rc = akin_link_flush(link, err);
-    while (!rc && !akin_link_wait(link, WAIT_MS))
-        look(b, &cancelled);
-    if (!rc) rc = receive(link, &reply, err);
-    if (rc) return cancelled ? akin_fail(err, AKIN_CANCELLED, "stopped") : rc;
+    akin_status rc = akin_watch_call(&b->watch, &words, &reply, err);
+    if (rc) return rc;
     snprintf(b->made.name, sizeof b->made.name, "%s",
              akin_field_text(reply, "name"));
     snprintf(b->made.sha256, sizeof b->made.sha256, "%s",
@@ -242,9 +153,9 @@ static akin_status ask_piece(backup *b, uint64_t offset, akin_error *err)
     add_verb(&words, "READ");
     akin_words_add(&words, b->made.name);
     akin_words_printf(&words, "%" PRIu64, offset);
-    akin_words_printf(&words, "%d", PIECE);
+    akin_words_printf(&words, "%d", AKIN_PIECE);
     add_collection(b, &words);
-    return send_words(b->cli->link, &words, err);
+    return akin_watch_send(b->cli->link, &words, err);
 }
 
 static akin_status write_all(const backup *b, const char *data, size_t size,
@@ -266,13 +177,14 @@ static akin_status take_piece(backup *b, akin_sha256 *hash, uint64_t *got,
 {
     uint64_t left = b->made.size - *got;
     redisReply *reply = NULL;
-    akin_status rc = receive(b->cli->link, &reply, err);
+    akin_status rc = akin_watch_receive(b->cli->link, &reply, err);
 
     if (rc) return rc;
     if (reply->type != REDIS_REPLY_STRING ||
-        reply->len != (left < PIECE ? left : PIECE))
+        reply->len != (left < AKIN_PIECE ? left : AKIN_PIECE))
         rc = akin_fail(err, AKIN_IO, "the server sent %zu bytes, expected %zu",
-                       reply->len, (size_t)(left < PIECE ? left : PIECE));
+                       reply->len,
+                       (size_t)(left < AKIN_PIECE ? left : AKIN_PIECE));
     if (!rc) {
         akin_sha256_add(hash, reply->str, reply->len);
         *got += reply->len;
@@ -294,12 +206,13 @@ static akin_status fetch(backup *b, akin_error *err)
 
     while (!rc && got < b->made.size) {
         for (; !rc && asked < b->made.size &&
-               asked < got + (uint64_t)PIECES * PIECE;
-             asked += PIECE)
+               asked < got + (uint64_t)PIECES * AKIN_PIECE;
+             asked += AKIN_PIECE)
             rc = ask_piece(b, asked, err);
         if (!rc) rc = take_piece(b, hash, &got, err);
         p.done = got;
-        if (!rc && !show(b, &p)) rc = akin_fail(err, AKIN_CANCELLED, "stopped");
+        if (!rc && !akin_watch_show(&b->watch, &p))
+            rc = akin_fail(err, AKIN_CANCELLED, "stopped");
     }
     if (!hash) return rc;
     akin_sha256_finish(hash, digest);
@@ -320,7 +233,7 @@ static void drop_there(const backup *b)
     add_verb(&words, "DELETE");
     akin_words_add(&words, b->made.name);
     add_collection(b, &words);
-    freeReplyObject(akin_words_ask(b->other, &words));
+    freeReplyObject(akin_words_ask(b->watch.other, &words));
     akin_words_clear(&words);
 }
 
@@ -332,9 +245,7 @@ static akin_status copy_from_server(backup *b, akin_error *err)
     if (is_folder(target) && access(target, W_OK))
         rc = akin_fail_errno(err, errno, "cannot write into %s", target);
     if (!rc && !is_folder(target)) rc = set_paths(b, "", err);
-    if (!rc) rc = akin_cli_connect(b->cli, &b->other, err);
-    if (rc) return rc;
-    rc = make_there(b, err);
+    if (!rc) rc = make_there(b, err);
     if (rc) return rc;
     if (!b->path) rc = set_paths(b, b->made.name, err);
     if (!rc && ftruncate(b->fd, 0))
@@ -370,90 +281,20 @@ int akin_cli_backup(akin_cli *cli)
     int code = AKIN_EXIT_OK;
 
     if (akin_cli_has(cli, "collection")) b.collection = cli->collection;
-    akin_bar_init(&b.bar, cli, "copying");
-    akin_cli_catch_interrupt();
-    akin_status rc =
-        engine ? write_here(&b, engine, &err) : copy_from_server(&b, &err);
+    akin_status rc = akin_watch_open(&b.watch, cli, "copying", &err);
+    if (!rc)
+        rc = engine ? write_here(&b, engine, &err) : copy_from_server(&b, &err);
     if (!rc) rc = finish(&b, &err);
-    end_bar(&b);
+    akin_watch_end(&b.watch, !rc);
     if (rc && b.fd >= 0) unlink(b.part);
-    if (rc == AKIN_CANCELLED)
-        code = akin_cli_fail(AKIN_EXIT_INTERRUPTED, "stopped; nothing is left");
-    else if (rc)
-        code = akin_cli_status(&err);
+    if (rc)
+        code = akin_watch_code(rc, &err);
     else
         print_backup(&b);
     if (b.fd >= 0) close(b.fd);
-    akin_link_close(b.other);
+    akin_watch_close(&b.watch);
     akin_free(b.path);
     akin_free(b.part);
     akin_free(b.beside);
-    return code;
-}
-
-/* ---- restore ----------------------------------------------------------------------- */
-
-static void print_restore(const akin_cli *cli, const char *dir,
-                          const akin_restored *r)
-{
-    char items[32], collections[32];
-
-    if (cli->json) {
-        json_t *root = json_pack("{s:s, s:I, s:I, s:b, s:s?}", "directory", dir,
-                                 "items", (json_int_t)r->items, "collections",
-                                 (json_int_t)r->collections, "digest",
-                                 (int)r->compared, "kept", r->kept);
-        json_dumpf(root, stdout, JSON_COMPACT);
-        json_decref(root);
-        printf("\n");
-        return;
-    }
-    if (cli->quiet) return;
-    printf("restored %s items in %s collection%s to %s\n",
-           akin_thousands(r->items, items),
-           akin_thousands(r->collections, collections),
-           r->collections == 1 ? "" : "s", dir);
-    if (r->kept) printf("what was there is in %s\n", r->kept);
-    if (!r->compared)
-        akin_cli_fail(0,
-                      "there is no %s.sha256: the contents were checked, the "
-                      "digest was not",
-                      cli->argv[0]);
-}
-
-int akin_cli_restore(akin_cli *cli)
-{
-    backup b = {.cli = cli};
-    akin_restored restored = {0};
-    char dir[TEXT_BYTES];
-    akin_error err;
-    int code = AKIN_EXIT_OK;
-
-    if (akin_cli_has(cli, "connect"))
-        return akin_cli_usage(cli, "restore makes a data directory here; "
-                                   "--connect does not go with it");
-    akin_cli_data_dir(cli->config, dir, sizeof dir);
-    akin_bar_init(&b.bar, cli, "unpacking");
-    akin_cli_catch_interrupt();
-    akin_status rc =
-        akin_snapshot_restore(cli->argv[0], dir, akin_cli_has(cli, "force"),
-                              show, &b, &restored, &err);
-    if (b.bar.drawn) {
-        struct stat st;
-        if (!stat(cli->argv[0], &st)) b.made.size = (uint64_t)st.st_size;
-        end_bar(&b);
-    }
-    if (rc == AKIN_CANCELLED)
-        code = akin_cli_fail(AKIN_EXIT_INTERRUPTED, "stopped; nothing is left");
-    else if (rc == AKIN_EXISTS)
-        code = akin_cli_fail(AKIN_EXIT_CANNOT,
-                             "%s; --data names another place, --force keeps "
-                             "what is there under another name",
-                             err.message);
-    else if (rc)
-        code = akin_cli_status(&err);
-    else
-        print_restore(cli, dir, &restored);
-    akin_free(restored.kept);
     return code;
 }

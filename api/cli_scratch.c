@@ -51,7 +51,7 @@ akin_status akin_model_link_open(akin_cli *cli, char **scratch, akin_error *err)
 
     *scratch = NULL;
     if (akin_model_is_elsewhere(cli))
-        return akin_cli_connect(cli, &cli->link, err);
+        return akin_cli_connect(cli, false, &cli->link, err);
     akin_status rc = akin_scratch_make(scratch, err);
     options.data = *scratch;
     return rc ? rc : akin_link_open(&options, &cli->link, err);

@@ -190,10 +190,10 @@ static const akin_cli_option backup_options[] = {
 };
 
 static const akin_cli_option restore_options[] = {
-    {"data", 0, "DIR", "the directory to make (AKIN_DATA)"},
+    {"data", 0, "DIR", "the directory (AKIN_DATA)"},
     {"force", 0, NULL,
-     "also in the place of one that is not empty, which is kept as "
-     "DIR.old-DATE"},
+     "also in the place of a directory that is not empty, which is kept as "
+     "DIR.old-DATE; with -c: replace the collection"},
     END,
 };
 
@@ -308,13 +308,14 @@ const akin_cli_command akin_cli_commands[] = {
      "they are built again from what is. The file is a tar of a data "
      "directory, the same that /snapshots serves over HTTP.",
      AKIN_CLI_READ, 1, 1, NULL, akin_cli_backup, backup_options},
-    {"restore", "FILE", "make a data directory of a backup",
+    {"restore", "FILE", "make a data directory, or a collection, of a backup",
      "Unpacks the file, compares it with the digest in FILE.sha256 if that is "
      "there, reads the database through, and only then gives it the place of "
      "the data directory, which must be missing or empty, or put aside with "
-     "--force. A backup of one collection becomes a directory with that "
-     "collection.",
-     AKIN_CLI_NONE, 1, 1, NULL, akin_cli_restore, restore_options},
+     "--force. With -c the backup of one collection, of whatever name, becomes "
+     "that collection of the data directory or server, in one step.",
+     AKIN_CLI_NONE, 1, 1, akin_cli_restore_check, akin_cli_restore,
+     restore_options},
     {"jobs", "[list | wait ID | cancel ID | resume ID | failures ID]",
      "long work: what runs, what ran", NULL, AKIN_CLI_READ, 0, 2, NULL,
      akin_cli_jobs, jobs_options},

@@ -120,10 +120,12 @@ static const akin_command table[] = {
      "[COUNT n]"},
     {"AKIN.SNAPSHOT", -2, ADMIN, akin_cmd_snapshot, "akin",
      "copy the store, or one collection, as of one moment while everything "
-     "goes on; read the copy piece by piece (at most 4 MiB)",
+     "goes on; read the copy piece by piece (at most 4 MiB); write that of a "
+     "collection back in pieces and make the collection what it was then",
      "CREATE [COLLECTION name] | LIST [COLLECTION name] | READ snapshot offset "
-     "bytes [COLLECTION name] | DELETE snapshot [COLLECTION name] | PROGRESS | "
-     "CANCEL"},
+     "bytes [COLLECTION name] | DELETE snapshot [COLLECTION name] | WRITE "
+     "offset "
+     "bytes | RECOVER collection sha256 | PROGRESS | CANCEL"},
     {"AKIN.SAVE", 1, WRITE | SLOW, akin_cmd_save, "akin",
      "write indexes to disk now", ""},
     {"AKIN.CONFIG", -3, ADMIN, akin_cmd_config, "akin", "options",

@@ -42,7 +42,7 @@ typedef struct {
     _Atomic uint64_t latency[AKIN_LATENCY_BUCKETS];
 } akin_command_stats;
 
-/* The snapshot that AKIN.SNAPSHOT is making, if any. */
+/* What AKIN.SNAPSHOT is making or putting back, if anything. */
 typedef struct {
     pthread_mutex_t lock; /* of all below */
     bool running, cancel;

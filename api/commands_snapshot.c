@@ -1,6 +1,7 @@
 /* AKIN.SNAPSHOT: a copy of the store or of one collection, made here and read
- * piece by piece. One is made at a time; how far that is, and that it should
- * stop, is asked for over another connection, since its own waits. */
+ * piece by piece, and the way back of one collection. One is at work at a time;
+ * how far it is, and that it should stop, is asked for over another connection,
+ * since its own waits. */
 #include <string.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ typedef struct {
 static akin_status parse(akin_args *args, bool named, bool piece, request *out,
                          akin_error *err)
 {
-    akin_span text;
+    akin_span text = {0};
     akin_status rc = AKIN_OK;
 
     memset(out, 0, sizeof *out);
@@ -72,26 +73,82 @@ static bool note_progress(void *user, const akin_progress *p)
     return go_on && !atomic_load(&service->stopping);
 }
 
-static akin_status create(akin_call *c, const request *q, akin_error *err)
+static akin_status begin(akin_snapshot_work *work, akin_error *err)
 {
-    akin_snapshot_work *work = &c->service->snapshot;
-    akin_snapshot_info made;
-
     pthread_mutex_lock(&work->lock);
     bool busy = work->running;
-    if (!busy) work->progress = (akin_progress){.seconds_left = -1};
-    if (!busy) work->cancel = false;
-    work->running = true;
+    if (!busy) {
+        work->progress = (akin_progress){.seconds_left = -1};
+        work->cancel = false;
+        work->running = true;
+    }
     pthread_mutex_unlock(&work->lock);
-    if (busy)
-        return akin_fail(err, AKIN_BUSY, "another snapshot is being made");
-    akin_status rc = akin_engine_snapshot_create(
-        c->service->engine, q->of, note_progress, c->service, &made, err);
+    return busy ? akin_fail(err, AKIN_BUSY, "another snapshot is at work")
+                : AKIN_OK;
+}
+
+static void end(akin_snapshot_work *work)
+{
     pthread_mutex_lock(&work->lock);
     work->running = false;
     pthread_mutex_unlock(&work->lock);
+}
+
+static akin_status create(akin_call *c, const request *q, akin_error *err)
+{
+    akin_snapshot_info made;
+
+    akin_status rc = begin(&c->service->snapshot, err);
+    if (rc) return rc;
+    rc = akin_engine_snapshot_create(c->service->engine, q->of, note_progress,
+                                     c->service, &made, err);
+    end(&c->service->snapshot);
     if (!rc) snapshot_map(c->reply, &made);
     return rc;
+}
+
+/* WRITE offset bytes */
+static akin_status write_piece(akin_call *c, akin_args *args, akin_error *err)
+{
+    int64_t offset = 0;
+    akin_span bytes = {0};
+
+    akin_status rc =
+        akin_args_int(args, "an offset", 0, INT64_MAX, &offset, err);
+    if (!rc) rc = akin_args_next(args, "bytes", &bytes, err);
+    if (!rc && args->at < args->n)
+        rc = akin_bad_option(args->argv[args->at], err);
+    if (!rc)
+        rc = akin_engine_snapshot_upload(c->service->engine, (uint64_t)offset,
+                                         bytes, err);
+    if (!rc) akin_reply_simple(c->reply, "OK");
+    return rc;
+}
+
+/* RECOVER collection sha256 */
+static akin_status recover(akin_call *c, akin_args *args, akin_error *err)
+{
+    char name[AKIN_NAME_BYTES + 1], sha256[65];
+    akin_span collection = {0}, digest = {0};
+
+    akin_status rc = akin_args_next(args, "a collection", &collection, err);
+    if (!rc) rc = akin_args_next(args, "a SHA-256", &digest, err);
+    if (!rc && args->at < args->n)
+        rc = akin_bad_option(args->argv[args->at], err);
+    if (!rc) rc = akin_collection_name(collection, name, err);
+    if (!rc && (digest.size != 64 || memchr(digest.data, 0, 64)))
+        rc = akin_fail(err, AKIN_INVALID, "a SHA-256 has 64 digits");
+    if (!rc) rc = begin(&c->service->snapshot, err);
+    if (rc) return rc;
+    memcpy(sha256, digest.data, 64);
+    sha256[64] = 0;
+    rc = akin_engine_snapshot_recover(c->service->engine, name, NULL, sha256,
+                                      note_progress, c->service, err);
+    end(&c->service->snapshot);
+    if (rc) return rc;
+    akin_audit_call(c, akin_command_find(c->argv[0]));
+    akin_reply_simple(c->reply, "OK");
+    return AKIN_OK;
 }
 
 static akin_status progress(akin_call *c)
@@ -123,7 +180,7 @@ static akin_status cancel(akin_call *c, akin_error *err)
     work->cancel = true;
     pthread_mutex_unlock(&work->lock);
     if (!running)
-        return akin_fail(err, AKIN_NOT_FOUND, "no snapshot is being made");
+        return akin_fail(err, AKIN_NOT_FOUND, "no snapshot is at work");
     akin_reply_simple(c->reply, "OK");
     return AKIN_OK;
 }
@@ -179,7 +236,8 @@ static akin_status drop(akin_call *c, const request *q, akin_error *err)
 
 bool akin_snapshot_is_slow(size_t argc, const akin_span *argv)
 {
-    return argc > 1 && akin_span_is(argv[1], "CREATE");
+    return argc > 1 && (akin_span_is(argv[1], "CREATE") ||
+                        akin_span_is(argv[1], "RECOVER"));
 }
 
 akin_status akin_cmd_snapshot(akin_call *c, akin_error *err)
@@ -197,6 +255,8 @@ akin_status akin_cmd_snapshot(akin_call *c, akin_error *err)
             return progress(c);
         if (c->argc == 2 && akin_args_word(&args, "CANCEL"))
             return cancel(c, err);
+        if (akin_args_word(&args, "WRITE")) return write_piece(c, &args, err);
+        if (akin_args_word(&args, "RECOVER")) return recover(c, &args, err);
         return akin_bad_option(c->argv[1], err);
     }
     akin_status rc = parse(&args, reads || drops, reads, &q, err);

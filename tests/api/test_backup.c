@@ -134,7 +134,7 @@ static void a_directory_comes_back(void **state)
     expect("check --data $DIR/empty", 0, "1 items, 2 vectors: no problems\n",
            NULL);
     expect("restore $DIR/backups/x --connect $DIR/data/akin.sock", 2, "",
-           "--connect does not go with it");
+           "--connect goes with -c");
     shell("rm -r $DIR/copy $DIR/kept $DIR/empty $DIR/backups/*");
 }
 
@@ -161,6 +161,60 @@ static void a_server_goes_on(void **state)
     shell("rm -r $DIR/copy $DIR/one $DIR/backups/*");
 }
 
+/* One collection, into a directory and into a server, under its name and
+ * another. */
+static void a_collection_comes_back(void **state)
+{
+    char *before, *after;
+    (void)state;
+    expect("backup $DIR/backups/one -c default --data $DIR/data -q", 0, "",
+           NULL);
+    expect("backup $DIR/backups/all --data $DIR/data -q", 0, "", NULL);
+    akin(&place, "search red circle --json --data $DIR/data", &before, NULL);
+    for (int server = 0; server < 2; server++) {
+        if (server) serve_again(&place, NULL);
+        expect("restore $DIR/backups/one -c default --data $DIR/data", 3, "",
+               "there is a collection 'default'; --force");
+        expect("rm p1.svg p3.svg --data $DIR/data -q", 0, "", NULL);
+        expect("restore $DIR/backups/one -c default --force --data $DIR/data",
+               0, "restored default\n", NULL);
+        akin(&place, "search red circle --json --data $DIR/data", &after, NULL);
+        assert_string_equal(before, after);
+        free(after);
+        expect("restore $DIR/backups/one -c 'other name' --data $DIR/data -q",
+               0, "", NULL);
+        akin(&place,
+             "search red circle --json -c 'other name' --data $DIR/data",
+             &after, NULL);
+        assert_string_equal(before, after);
+        free(after);
+        expect("collections drop 'other name' -y -q --data $DIR/data", 0, "",
+               NULL);
+        expect("restore $DIR/backups/all -c new --data $DIR/data", 3, "",
+               "a snapshot of 2 collections");
+        shell("cd $DIR/backups && { cat one; echo; } > two && "
+              "cp one.sha256 two.sha256");
+        expect("restore $DIR/backups/two -c new --data $DIR/data", 3, "",
+               "is damaged: its SHA-256 is ");
+        shell("cd $DIR/backups && head -c 9999 one > two && rm two.sha256");
+        expect("restore $DIR/backups/two -c new --data $DIR/data", 3, "",
+               "ends too early");
+        expect("restore $DIR/backups -c new --data $DIR/data", 3, "",
+               "is no backup");
+        expect("info new --data $DIR/data", 3, "", "new");
+        shell("test ! -e $DIR/data/snapshots/.upload");
+        expect("check --data $DIR/data", 0,
+               "7 items, 14 vectors: no problems\n", NULL);
+    }
+    assert_int_equal(serve_end(&place, SIGTERM), 0);
+    expect("restore $DIR/backups/one -c made --data $DIR/fresh -q", 0, "",
+           NULL);
+    expect("check --data $DIR/fresh", 0, "6 items, 12 vectors: no problems\n",
+           NULL);
+    free(before);
+    shell("rm -r $DIR/backups/* $DIR/fresh");
+}
+
 static void the_command_over_a_socket(void **state)
 {
     (void)state;
@@ -169,7 +223,7 @@ static void the_command_over_a_socket(void **state)
     int fd = dial(&place);
     expect_reply(fd, "AKIN.SNAPSHOT LIST", "*0\n");
     expect_reply(fd, "AKIN.SNAPSHOT PROGRESS", "$-1\n");
-    expect_reply(fd, "AKIN.SNAPSHOT CANCEL", "-ERR no snapshot is being ~\n");
+    expect_reply(fd, "AKIN.SNAPSHOT CANCEL", "-ERR no snapshot is at work\n");
     expect_reply(fd, "AKIN.SNAPSHOT WHAT", "-ERR ~\n");
     expect_reply(fd, "AKIN.SNAPSHOT PROGRESS now", "-ERR ~\n");
     expect_reply(fd, "AKIN.SNAPSHOT CREATE COLLECTION", "-ERR ~\n");
@@ -193,6 +247,18 @@ static void the_command_over_a_socket(void **state)
         {"READ ../%s 0 8", "-ERR no snapshot ~\n"},
         {"READ ../akin.db 0 8", "-ERR no snapshot ~\n"},
         {"DELETE ../akin.db", "-ERR no snapshot ~\n"},
+        {"WRITE 0", "-ERR ~\n"},
+        {"WRITE 5 hello", "-ERR the upload has 0 bytes, these begin at 5\n"},
+        {"WRITE 0 hello", "+OK\n"},
+        {"WRITE 4 hello", "-ERR the upload has 5 bytes, these begin at 4\n"},
+        {"WRITE 5 hello", "+OK\n"},
+        {"RECOVER new abc", "-ERR a SHA-256 has 64 digits\n"},
+        {"RECOVER new "
+         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+         "-ERR ~\n"},
+        {"RECOVER new "
+         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+         "-ERR ~No such file~\n"},
         {"DELETE %s", "+OK\n"},
         {"DELETE %s", "-ERR no snapshot ~\n"},
     };
@@ -368,6 +434,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_directory_comes_back),
         cmocka_unit_test(a_server_goes_on),
+        cmocka_unit_test(a_collection_comes_back),
         cmocka_unit_test(the_command_over_a_socket),
         cmocka_unit_test(damage_is_refused),
         cmocka_unit_test(no_room),
