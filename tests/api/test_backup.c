@@ -383,6 +383,7 @@ static bool run_until(const char *args, int moment)
     return true;
 }
 
+/* Before each call: after the one before it is the same on disk. */
 static void killed_anywhere(void **state)
 {
     (void)state;
@@ -390,7 +391,7 @@ static void killed_anywhere(void **state)
     if (sanitized()) skip();
     expect("backup $DIR/things/old -c other --data $DIR/data -q", 0, "", NULL);
     expect("backup $DIR/things/new --data $DIR/data -q", 0, "", NULL);
-    for (int moment = 1; moment < MOMENTS; moment++) {
+    for (int moment = 1; moment < MOMENTS; moment += 2) {
         shell("cd $DIR/backups && cp ../things/old x && "
               "cp ../things/old.sha256 x.sha256");
         bool killed = run_until(
@@ -405,11 +406,11 @@ static void killed_anywhere(void **state)
         n++;
     }
     shell("rm -r $DIR/backups/*");
-    assert_true(n >= 10 && n < MOMENTS - 1 && whole >= 2);
+    assert_true(n >= 6 && n < MOMENTS / 2 && whole >= 2);
     print_message("killed at %d moments of backup", n);
     expect("backup $DIR/backups/x --data $DIR/data -q", 0, "", NULL);
     n = whole = 0;
-    for (int moment = 1; moment < MOMENTS; moment++) {
+    for (int moment = 1; moment < MOMENTS; moment += 2) {
         bool killed = run_until(
             "restore $DIR/backups/x --data $DIR/backups/to -q", moment);
         if (there("backups/to")) {
@@ -425,7 +426,7 @@ static void killed_anywhere(void **state)
         if (!killed) break;
         n++;
     }
-    assert_true(n >= 10 && n < MOMENTS - 1 && whole >= 2);
+    assert_true(n >= 6 && n < MOMENTS / 2 && whole >= 2);
     print_message(", at %d of restore\n", n);
 }
 
