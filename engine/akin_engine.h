@@ -617,6 +617,14 @@ AKIN_API akin_status akin_engine_search(akin_engine *engine,
                                         const char *collection,
                                         const akin_query *query,
                                         akin_results *out, akin_error *err);
+/* Answers n queries on one collection, each as akin_engine_search does. Those
+ * that search one space for as many, with the same filter, recall and so on, are
+ * searched together, in less time; for `exact` they then count as one.
+ * out, errs: (n), caller's. errs[i].status: AKIN_OK, or how query i failed. */
+AKIN_API void akin_engine_search_many(akin_engine *engine,
+                                      const char *collection,
+                                      const akin_query *queries, size_t n,
+                                      akin_results *out, akin_error *errs);
 
 /* Unit embeddings by the collection's model (NULL: the engine's), *out for
  * akin_free. */

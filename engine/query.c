@@ -3,7 +3,10 @@
  *
  * Each space has a query vector of its own, the weighted sum of the terms: a
  * text or picture is the same vector in both, a stored item is its picture's
- * vector among pictures and its caption's among captions. */
+ * vector among pictures and its caption's among captions.
+ *
+ * Several questions at once go through each step one after the other, but the
+ * search: there those that want the same of one space are one call. */
 #include "internal.h"
 
 #include <math.h>
@@ -184,16 +187,11 @@ static void plan(asking *a)
 
 /* ---- rankings --------------------------------------------------------------------------------- */
 
-/* The best `want` of one space, without the items asked about. labels and
- * cosines: (want + nself). */
-static akin_status search_space(asking *a, akin_space space, size_t want,
-                                uint64_t *labels, float *cosines, size_t *n,
-                                bool *exact, akin_error *err)
+static akin_search_params space_params(const asking *a, akin_space space,
+                                       size_t want)
 {
     const akin_query *q = a->query;
     akin_search_params params = AKIN_SEARCH_DEFAULTS;
-    uint32_t nhits = 0;
-    bool is_exact = true;
 
     params.k = (uint32_t)(want + a->nself);
     if (params.k > AKIN_INDEX_MAX_K) params.k = AKIN_INDEX_MAX_K;
@@ -204,18 +202,38 @@ static akin_status search_space(asking *a, akin_space space, size_t want,
     if (a->selection) params.selector = &a->selection->selector;
     /* Words are far from the vectors of pictures, not from those of captions */
     if (a->any_text && space == AKIN_SPACE_IMAGE) params.kind = AKIN_QUERY_TEXT;
+    return params;
+}
+
+/* Takes the first `want` of the hits that are not items asked about. */
+static size_t take_hits(const asking *a, const akin_hit *hits, uint32_t nhits,
+                        size_t want, uint64_t *labels, float *cosines)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < nhits && n < want; i++) {
+        if (is_self(a, hits[i].label)) continue;
+        labels[n] = hits[i].label;
+        cosines[n++] = hits[i].cosine;
+    }
+    return n;
+}
+
+/* The best `want` of one space, without the items asked about. labels and
+ * cosines: (want + nself). */
+static akin_status search_space(asking *a, akin_space space, size_t want,
+                                uint64_t *labels, float *cosines, size_t *n,
+                                bool *exact, akin_error *err)
+{
+    akin_search_params params = space_params(a, space, want);
+    uint32_t nhits = 0;
+    bool is_exact = true;
 
     akin_hit *hits = akin_calloc(params.k, sizeof *hits);
     if (!hits) return akin__nomem(err);
     akin_status rc =
         akin_index_search(a->view->index[space], a->vectors[space], 1, &params,
                           hits, &nhits, &is_exact, err);
-    *n = 0;
-    for (uint32_t i = 0; i < nhits && !rc && *n < want; i++) {
-        if (is_self(a, hits[i].label)) continue;
-        labels[*n] = hits[i].label;
-        cosines[(*n)++] = hits[i].cosine;
-    }
+    *n = rc ? 0 : take_hits(a, hits, nhits, want, labels, cosines);
     *exact &= is_exact;
     akin_free(hits);
     return rc;
@@ -255,19 +273,27 @@ static akin_status search_words(asking *a, size_t want, uint64_t *labels,
     return rc;
 }
 
-static akin_status search_one(asking *a, size_t want, bool *exact,
-                              akin_error *err)
+static akin_space only_space(const asking *a)
 {
-    akin_space space =
-        a->spaces[AKIN_SPACE_IMAGE] ? AKIN_SPACE_IMAGE : AKIN_SPACE_CAPTION;
+    return a->spaces[AKIN_SPACE_IMAGE] ? AKIN_SPACE_IMAGE : AKIN_SPACE_CAPTION;
+}
+
+/* Where one space is searched: its hits become the question's. NULL: search
+ * now. */
+static akin_status search_one(asking *a, const akin_hit *hits, uint32_t nhits,
+                              bool *exact, akin_error *err)
+{
+    size_t want = (size_t)a->query->k + a->query->offset;
     uint64_t *labels = akin_calloc(want, sizeof *labels);
     a->cosines = akin_calloc(want, sizeof *a->cosines);
     a->hits = akin_calloc(want, sizeof *a->hits);
     akin_status rc =
         labels && a->cosines && a->hits ? AKIN_OK : akin__nomem(err);
-    if (!rc)
-        rc = search_space(a, space, want, labels, a->cosines, &a->nhits, exact,
-                          err);
+    if (!rc && hits)
+        a->nhits = take_hits(a, hits, nhits, want, labels, a->cosines);
+    else if (!rc)
+        rc = search_space(a, only_space(a), want, labels, a->cosines, &a->nhits,
+                          exact, err);
     for (size_t i = 0; i < a->nhits && !rc; i++)
         a->hits[i] = (akin__fused){labels[i], a->cosines[i]};
     akin_free(labels);
@@ -367,10 +393,10 @@ static void note_question(const asking *a)
         akin__drift_asked(a->view->drift, kind, a->vectors[AKIN_SPACE_IMAGE]);
 }
 
-static akin_status ask(asking *a, akin_results *out, akin_error *err)
+/* All before the search. */
+static akin_status prepare(asking *a, akin_results *out, akin_error *err)
 {
     const akin_query *q = a->query;
-    size_t want = (size_t)q->k + q->offset;
     uint64_t clock = akin_mono_ns();
     akin_status rc = resolve(a, err);
 
@@ -393,34 +419,61 @@ static akin_status ask(asking *a, akin_results *out, akin_error *err)
         for (int space = 0; space < AKIN_SPACES; space++)
             if (a->spaces[space] && live(a->view, space) > out->considered)
                 out->considered = live(a->view, space);
-    rc = a->fused ? search_fused(a, want, &out->exact, err)
-                  : search_one(a, want, &out->exact, err);
+    return AKIN_OK;
+}
+
+static akin_status search(asking *a, akin_results *out, akin_error *err)
+{
+    uint64_t clock = akin_mono_ns();
+    size_t want = (size_t)a->query->k + a->query->offset;
+    akin_status rc = a->fused ? search_fused(a, want, &out->exact, err)
+                              : search_one(a, NULL, 0, &out->exact, err);
     out->search_ns = lap(&clock);
-    if (!rc) rc = check_time(a, err);
+    return rc;
+}
+
+static akin_status finish(asking *a, akin_results *out, akin_error *err)
+{
+    uint64_t clock = akin_mono_ns();
+    akin_status rc = check_time(a, err);
     if (!rc) rc = fetch(a, out, err);
     out->fetch_ns = lap(&clock);
     return rc;
 }
 
-static akin_status ask_view(akin_engine *engine, akin__collection *c,
-                            akin__view *view, const akin_query *query,
-                            uint64_t deadline_ns, akin_results *out,
-                            akin_error *err)
+static void asking_clear(asking *a)
 {
-    asking a = {.engine = engine,
-                .c = c,
-                .view = view,
-                .query = query,
-                .deadline_ns = deadline_ns};
-    akin_status rc = ask(&a, out, err);
-    if (rc) akin_results_clear(out);
-
     for (int space = 0; space < AKIN_SPACES; space++)
-        akin_free(a.vectors[space]);
-    akin_buf_clear(&a.words);
-    akin__selection_release(a.selection);
-    akin_free(a.hits);
-    akin_free(a.cosines);
+        akin_free(a->vectors[space]);
+    akin_buf_clear(&a->words);
+    akin__selection_release(a->selection);
+    akin_free(a->hits);
+    akin_free(a->cosines);
+}
+
+static asking asking_of(akin_engine *engine, const akin_query *query,
+                        uint64_t started)
+{
+    asking a = {.engine = engine, .query = query};
+    if (query->timeout_ms)
+        a.deadline_ns = started + (uint64_t)query->timeout_ms * 1000000;
+    return a;
+}
+
+static void count(akin_engine *engine, size_t n, uint64_t started)
+{
+    atomic_fetch_add(&engine->counters.queries, n);
+    atomic_fetch_add(&engine->counters.query_ns, akin_mono_ns() - started);
+}
+
+/* Asks and clears. */
+static akin_status ask_view(asking a, akin_results *out, akin_error *err)
+{
+    akin_status rc = prepare(&a, out, err);
+    if (!rc) rc = search(&a, out, err);
+    if (!rc) rc = finish(&a, out, err);
+    if (rc) akin_results_clear(out);
+    asking_clear(&a);
     return rc;
 }
 
@@ -428,30 +481,145 @@ akin_status akin_engine_search(akin_engine *engine, const char *collection,
                                const akin_query *query, akin_results *out,
                                akin_error *err)
 {
-    uint64_t started = akin_mono_ns(), deadline = 0;
-    akin__collection *c;
+    uint64_t started = akin_mono_ns();
+    asking a = asking_of(engine, query, started);
 
     memset(out, 0, sizeof *out);
-    if (query->timeout_ms)
-        deadline = started + (uint64_t)query->timeout_ms * 1000000;
     akin_status rc = check_query(query, err);
-    if (!rc) rc = akin__collection_find(engine, collection, &c, err);
+    if (!rc) rc = akin__collection_find(engine, collection, &a.c, err);
     if (rc) return rc;
     akin_error why = {0};
-    akin__view *view = akin__view_hold(c);
-    rc = ask_view(engine, c, view, query, deadline, out, &why);
+    a.view = akin__view_hold(a.c);
+    rc = ask_view(a, out, &why);
     if (rc && err) *err = why;
-    if (rc == AKIN_CORRUPT && akin__view_damaged(view)) {
-        rc = akin__view_renew(c, view, why.message, err);
-        akin__view_release(view);
-        view = akin__view_hold(c);
-        if (!rc) rc = ask_view(engine, c, view, query, deadline, out, err);
+    if (rc == AKIN_CORRUPT && akin__view_damaged(a.view)) {
+        rc = akin__view_renew(a.c, a.view, why.message, err);
+        akin__view_release(a.view);
+        a.view = akin__view_hold(a.c);
+        if (!rc) rc = ask_view(a, out, err);
     }
-    akin__view_release(view);
-    akin__collection_release(c);
-    atomic_fetch_add(&engine->counters.queries, 1);
-    atomic_fetch_add(&engine->counters.query_ns, akin_mono_ns() - started);
+    akin__view_release(a.view);
+    akin__collection_release(a.c);
+    count(engine, 1, started);
     return rc;
+}
+
+/* ---- several at once ------------------------------------------------------------------------------- */
+
+/* One of several questions. */
+typedef struct {
+    asking asking;
+    akin_search_params params; /* where one space is searched */
+    bool waits;                /* prepared, and not searched yet */
+} member;
+
+static bool alike(const member *x, const member *y)
+{
+    const akin_search_params *a = &x->params, *b = &y->params;
+    return y->waits && !x->asking.fused && !y->asking.fused &&
+           only_space(&x->asking) == only_space(&y->asking) && a->k == b->k &&
+           a->recall == b->recall && a->nprobe == b->nprobe &&
+           a->candidates == b->candidates && a->exact == b->exact &&
+           a->min_cosine == b->min_cosine && a->selector == b->selector &&
+           a->kind == b->kind;
+}
+
+/* Searches for `first` and those of the n - first behind it that are like it in
+ * one call. Best effort: those that wait after it are searched alone. */
+static void search_alike(member *all, size_t first, size_t n, akin_results *out,
+                         akin_error *errs)
+{
+    const asking *a = &all[first].asking;
+    const akin_search_params *params = &all[first].params;
+    akin_space space = only_space(a);
+    uint64_t clock = akin_mono_ns();
+    size_t some = 0, dim = a->view->dim, *who = akin_calloc(n, sizeof *who);
+    uint32_t *nhits = akin_calloc(n, sizeof *nhits);
+    float *queries = akin_calloc(n * dim, sizeof *queries);
+    akin_hit *hits = akin_calloc(n * params->k, sizeof *hits);
+    bool exact, found = who && nhits && queries && hits;
+
+    for (size_t i = first; i < n && found; i++)
+        if (alike(&all[first], &all[i])) {
+            memcpy(queries + some * dim, all[i].asking.vectors[space],
+                   dim * sizeof *queries);
+            who[some++] = i;
+        }
+    found = some > 1 && !akin_index_search(a->view->index[space], queries, some,
+                                           params, hits, nhits, &exact, NULL);
+    uint64_t each_ns = lap(&clock) / (some ? some : 1);
+    for (size_t i = 0; i < some && found; i++) {
+        member *m = &all[who[i]];
+        akin_results *to = &out[who[i]];
+        akin_error *err = &errs[who[i]];
+        err->status =
+            search_one(&m->asking, hits + i * params->k, nhits[i], NULL, err);
+        to->exact = exact;
+        to->search_ns = each_ns;
+        m->waits = false;
+    }
+    akin_free(who);
+    akin_free(nhits);
+    akin_free(queries);
+    akin_free(hits);
+}
+
+static void ask_all(member *all, size_t n, akin__view *view,
+                    akin__collection *c, akin_results *out, akin_error *errs)
+{
+    for (size_t i = 0; i < n; i++) {
+        asking *a = &all[i].asking;
+        a->c = c;
+        a->view = view;
+        errs[i].status = check_query(a->query, &errs[i]);
+        if (!errs[i].status) errs[i].status = prepare(a, &out[i], &errs[i]);
+        all[i].waits = !errs[i].status;
+        if (all[i].waits && !a->fused)
+            all[i].params = space_params(
+                a, only_space(a), (size_t)a->query->k + a->query->offset);
+    }
+    for (size_t i = 0; i + 1 < n; i++)
+        if (all[i].waits && !all[i].asking.fused)
+            search_alike(all, i, n, out, errs);
+    for (size_t i = 0; i < n; i++) {
+        asking *a = &all[i].asking;
+        if (all[i].waits) errs[i].status = search(a, &out[i], &errs[i]);
+        if (!errs[i].status) errs[i].status = finish(a, &out[i], &errs[i]);
+        if (errs[i].status) akin_results_clear(&out[i]);
+        asking_clear(a);
+    }
+}
+
+void akin_engine_search_many(akin_engine *engine, const char *collection,
+                             const akin_query *queries, size_t n,
+                             akin_results *out, akin_error *errs)
+{
+    uint64_t started = akin_mono_ns();
+    akin__collection *c;
+    akin_error err;
+    if (!n) return;
+    member *all = akin_calloc(n, sizeof *all);
+    akin_status rc = all ? akin__collection_find(engine, collection, &c, &err)
+                         : akin__nomem(&err);
+
+    memset(out, 0, n * sizeof *out);
+    for (size_t i = 0; i < n; i++)
+        if (rc)
+            errs[i] = err;
+        else
+            all[i].asking = asking_of(engine, &queries[i], started);
+    if (!rc) {
+        akin__view *view = akin__view_hold(c);
+        ask_all(all, n, view, c, out, errs);
+        akin__view_release(view);
+        akin__collection_release(c);
+        count(engine, n, started);
+    }
+    for (size_t i = 0; i < n && !rc; i++) /* another view may be sound */
+        if (errs[i].status == AKIN_CORRUPT)
+            errs[i].status = akin_engine_search(engine, collection, &queries[i],
+                                                &out[i], &errs[i]);
+    akin_free(all);
 }
 
 /* ---- embeddings for their own sake ------------------------------------------------------------- */

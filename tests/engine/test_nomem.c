@@ -40,6 +40,26 @@ static akin_status search(akin_error *err)
     return rc;
 }
 
+/* Two that are searched together. */
+static akin_status search_many(akin_error *err)
+{
+    akin_query_term terms[] = {item_term("p"), item_term("q")};
+    akin_query queries[] = {one_term(&terms[0], 5), one_term(&terms[1], 5)};
+    akin_results found[2];
+    akin_error errs[2];
+    akin_status rc = AKIN_OK;
+    queries[0].space = queries[1].space = AKIN_QUERY_CAPTION;
+    akin_engine_search_many(engine, "c", queries, 2, found, errs);
+    for (int i = 0; i < 2; i++) {
+        if (errs[i].status) {
+            rc = errs[i].status;
+            *err = errs[i];
+        }
+        akin_results_clear(&found[i]);
+    }
+    return rc;
+}
+
 static akin_status look(akin_error *err)
 {
     akin_item_info item;
@@ -115,6 +135,7 @@ static void calls_survive_failing_allocations(void **state)
     every_allocation("put", put);
     must_be_clean(engine);
     every_allocation("search", search);
+    every_allocation("search many", search_many);
     every_allocation("look", look);
     every_allocation("create and drop", drop_and_create);
     must_be_clean(engine);
