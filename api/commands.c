@@ -299,26 +299,32 @@ static bool says_nothing(const akin_reply *reply, size_t mark)
            (!memcmp(text, ":0\r\n", 4) || !memcmp(text, "#f\r\n", 4));
 }
 
-static void run(akin_call *call, const akin_command *row)
+/* After a handler: the error's reply if it failed; the figures. mark: where its
+ * reply begins. */
+static void finish(akin_call *call, const akin_command *row, size_t mark,
+                   akin_status rc, const akin_error *err, uint64_t ns)
 {
     akin_reply *reply = call->reply;
-    size_t mark = reply->out.size;
-    uint64_t start = akin_mono_ns();
-    akin_error err = {.status = AKIN_INTERNAL, .message = ""};
-
-    akin_status rc = row->run(call, &err);
     if (rc)
         replace_by_error(reply, mark, rc,
-                         err.message[0] ? err.message : akin_status_text(rc));
+                         err->message[0] ? err->message : akin_status_text(rc));
     else if (reply->out.failed)
         replace_by_error(reply, mark, AKIN_TOO_LARGE,
                          "the reply is too large; ask for less at a time");
     bool failed = reply->out.size > mark && reply->out.data[mark] == '-';
-    uint64_t ns = akin_mono_ns() - start;
     count_call(&call->service->stats[row - table], ns, failed);
     note_slow(call, row, ns);
     if (row->flags & AUDIT && !failed && !says_nothing(reply, mark))
         akin_audit_call(call, row);
+}
+
+static void run(akin_call *call, const akin_command *row)
+{
+    size_t mark = call->reply->out.size;
+    uint64_t start = akin_mono_ns();
+    akin_error err = {.status = AKIN_INTERNAL, .message = ""};
+    akin_status rc = row->run(call, &err);
+    finish(call, row, mark, rc, &err, akin_mono_ns() - start);
 }
 
 void akin_dispatch(akin_call *call)
@@ -336,13 +342,12 @@ void akin_dispatch(akin_call *call)
     }
 }
 
-/* How many of the calls, from the first, are VADDs on one collection. */
-static size_t vadd_run(const akin_call *calls, size_t n,
-                       const akin_command *vadd)
+/* How many of the calls, from the first, are that command on one collection. */
+static size_t run_of(const akin_call *calls, size_t n, const akin_command *row)
 {
     size_t i = 0;
-    while (i < n && akin_span_is(calls[i].argv[0], vadd->name) &&
-           arity_fits(vadd, calls[i].argc) &&
+    while (i < n && arity_fits(row, calls[i].argc) &&
+           akin_span_is(calls[i].argv[0], row->name) &&
            calls[i].argv[1].size == calls[0].argv[1].size &&
            !memcmp(calls[i].argv[1].data, calls[0].argv[1].data,
                    calls[0].argv[1].size))
@@ -363,20 +368,40 @@ static void vadd_together(akin_call *calls, size_t n, const akin_command *row,
     }
 }
 
-void akin_dispatch_all(akin_call *calls, size_t n)
+/* Answers some of n, and returns how many; or 0. */
+static size_t vsim_together(akin_call *calls, size_t n, const akin_command *row)
 {
-    const akin_command *vadd = akin_command_find(akin_span_of("VADD"));
-    char collection[AKIN_NAME_BYTES + 1];
-    for (size_t i = 0; i < n;) {
-        size_t run = calls[i].session->authenticated
-                         ? vadd_run(calls + i, n - i, vadd)
-                         : 0;
-        if (run > 1 &&
-            !akin_collection_name(calls[i].argv[1], collection, NULL)) {
-            vadd_together(calls + i, run, vadd, collection);
-            i += run;
-        } else {
-            akin_dispatch(&calls[i++]);
-        }
+    uint64_t start = akin_mono_ns();
+    size_t asked;
+    akin_vsims *vsims = akin_vsims_ask(calls, n, &asked);
+    for (size_t i = 0; i < asked; i++) {
+        akin_error err = {.status = AKIN_INTERNAL, .message = ""};
+        size_t mark = calls[i].reply->out.size;
+        akin_status rc = akin_vsims_answer(vsims, i, &calls[i], &err);
+        finish(&calls[i], row, mark, rc, &err,
+               (akin_mono_ns() - start) / asked);
     }
+    akin_vsims_free(vsims);
+    return asked;
+}
+
+size_t akin_dispatch_some(akin_call *calls, size_t n)
+{
+    const akin_command *row = akin_command_find(calls->argv[0]);
+    char collection[AKIN_NAME_BYTES + 1];
+    bool vadd = row && row->run == akin_cmd_vadd;
+    bool vsim = row && row->run == akin_cmd_vsim;
+    size_t run = 0;
+    if ((vadd || vsim) && calls->session->authenticated)
+        run = run_of(calls, n, row);
+    if (run > 1 && !akin_collection_name(calls->argv[1], collection, NULL)) {
+        if (vadd) {
+            vadd_together(calls, run, row, collection);
+            return run;
+        }
+        run = vsim_together(calls, run, row);
+        if (run) return run;
+    }
+    akin_dispatch(calls);
+    return 1;
 }

@@ -116,10 +116,11 @@ bool akin_command_is_slow(const akin_command *row, size_t argc,
  * arity, counts. Exactly one reply is appended, whatever happens. */
 void akin_dispatch(akin_call *call);
 
-/* The same for several requests of one session in a row, replies in order. They
- * may share work: VADDs on one collection that follow each other are one
- * transaction and fill the encoder's batches. */
-void akin_dispatch_all(akin_call *calls, size_t n);
+/* The same for the first of several requests of one session in a row, and for
+ * those behind it that share work with it: VADDs on one collection are one
+ * transaction and fill the encoder's batches, VSIMs on one, AKIN_VSIMS_MOST at
+ * most, are one search. Returns how many it answered, in their order. */
+size_t akin_dispatch_some(akin_call *calls, size_t n);
 
 /* Notes in the audit what has destroyed something. address, client: of who asked,
  * NULL and "": this process' user. Best effort: a failure is logged. */
@@ -177,6 +178,17 @@ void akin_info_text(akin_service *service, const char *section, akin_buf *out);
 
 /* VADDs on one collection, as one put; writes n replies. */
 void akin_vadd_many(akin_call *calls, size_t n, const char *collection);
+
+/* VSIMs on one collection, searched as one; or NULL, and calls is to be
+ * dispatched alone. *asked: so many of them. More would have the first wait, and
+ * gain little. */
+#define AKIN_VSIMS_MOST 8
+typedef struct akin_vsims akin_vsims;
+akin_vsims *akin_vsims_ask(akin_call *calls, size_t n, size_t *asked);
+/* As the handler of call i. */
+akin_status akin_vsims_answer(const akin_vsims *vsims, size_t i,
+                              akin_call *call, akin_error *err);
+void akin_vsims_free(akin_vsims *vsims); /* no-op on NULL */
 
 /* The handlers, by file. */
 akin_handler akin_cmd_ping, akin_cmd_echo, akin_cmd_quit, akin_cmd_hello,

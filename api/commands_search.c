@@ -6,6 +6,9 @@
  * rankings were fused, the score is the fused one, 0 to 1. EPSILON is a distance
  * on that scale: 1 - score.
  *
+ * VSIMs on one collection that a client sent in a row are asked together, which
+ * spares the index work; each has its own options, reply or error.
+ *
  * EF, FILTER-EF and NOTHREAD steer Redis's graph; they are read, checked, and
  * change nothing. A source may be given several times, each with a WEIGHT
  * behind it; the weighted sum is what is searched for. */
@@ -275,21 +278,76 @@ static void vsim_reply(akin_reply *r, const question *q,
     }
 }
 
+static akin_status vsim_answer(akin_call *c, akin_status rc, bool missing,
+                               const question *q, const akin_results *results)
+{
+    if (missing) {
+        akin_reply_array(c->reply, 0);
+        return AKIN_OK;
+    }
+    if (!rc) vsim_reply(c->reply, q, results);
+    return rc;
+}
+
 akin_status akin_cmd_vsim(akin_call *c, akin_error *err)
 {
     question q = {0};
     akin_results results = {0};
     bool missing;
     akin_status rc = ask(c, &q, &results, &missing, err);
-    if (missing) {
-        akin_reply_array(c->reply, 0);
-        rc = AKIN_OK;
-    } else if (!rc) {
-        vsim_reply(c->reply, &q, &results);
-    }
+    rc = vsim_answer(c, rc, missing, &q, &results);
     akin_results_clear(&results);
     question_clear(&q);
     return rc;
+}
+
+struct akin_vsims {
+    size_t n;
+    question questions[AKIN_VSIMS_MOST];
+    akin_query queries[AKIN_VSIMS_MOST];
+    akin_results results[AKIN_VSIMS_MOST];
+    akin_error errs[AKIN_VSIMS_MOST];
+};
+
+akin_vsims *akin_vsims_ask(akin_call *calls, size_t n, size_t *asked)
+{
+    akin_vsims *v = akin_calloc(1, sizeof *v);
+    *asked = 0;
+    while (v && v->n < n && v->n < AKIN_VSIMS_MOST) {
+        question *q = &v->questions[v->n];
+        if (question_parse(&calls[v->n], q, NULL)) {
+            question_clear(q);
+            break;
+        }
+        v->queries[v->n++] = q->query;
+    }
+    if (!v || v->n < 2) {
+        akin_vsims_free(v);
+        return NULL;
+    }
+    akin_engine_search_many(calls->service->engine, v->questions->collection,
+                            v->queries, v->n, v->results, v->errs);
+    *asked = v->n;
+    return v;
+}
+
+akin_status akin_vsims_answer(const akin_vsims *v, size_t i, akin_call *c,
+                              akin_error *err)
+{
+    akin_status rc = v->errs[i].status;
+    bool missing =
+        rc == AKIN_NOT_FOUND && collection_missing(c, &v->questions[i]);
+    if (rc) *err = v->errs[i];
+    return vsim_answer(c, rc, missing, &v->questions[i], &v->results[i]);
+}
+
+void akin_vsims_free(akin_vsims *v)
+{
+    for (size_t i = 0; v && i < v->n; i++) {
+        akin_results_clear(&v->results[i]);
+        question_clear(&v->questions[i]);
+    }
+    akin_free(v);
 }
 
 /* ---- AKIN.SEARCH ----------------------------------------------------------------- */

@@ -1,5 +1,11 @@
 /* One connection: reading, the queue of its requests, running them, writing.
- * Everything here is the loop thread's but run_batch and send_now. */
+ * Everything here is the loop thread's but what a worker does with a batch: run
+ * it, send its replies, take what came meanwhile.
+ *
+ * A client that has several requests under way gets a reply as soon as it is
+ * there, or with those of the last PATIENCE_NS, and can go on; what it asks then
+ * is given to the worker that still runs the requests before (`more`, under the
+ * batch's lock), so that neither thread is woken for it. */
 #include "server_internal.h"
 
 #include <errno.h>
@@ -11,21 +17,29 @@
 #define QUEUED_REQUESTS 1024        /* beyond which the socket is not read */
 #define QUEUED_BYTES    (8u << 20)  /* as well; many pictures */
 #define SCARCE_BYTES    (64u << 10) /* the same, when memory is scarce */
+#define PATIENCE_NS     200000      /* that a reply waits for others */
 #define FLUSH_BYTES     65536
 #define SPARE_BYTES     65536        /* memory kept for the next reply */
 #define REPLY_BYTES     (512u << 20) /* of one hand-off; more is refused */
 #define GUEST_ARGS      16           /* of a client that has not logged in */
 #define GUEST_BYTES     16384
 
+typedef struct {
+    akin_request *first, *last;
+    size_t n, bytes;
+} queue;
+
 /* Some requests on their way to a worker and back. */
 typedef struct {
     akin_task task;
     akin__client *client;
-    akin_request *requests;
-    size_t bytes; /* of the requests */
+    queue requests;
     akin_reply reply;
-    bool may_send; /* nothing else is on its way to the socket */
-    size_t sent;   /* of the reply, by the worker */
+    bool may_send;     /* nothing else is on its way to the socket */
+    size_t sent;       /* of the reply, by the worker */
+    uint64_t all_sent; /* of replies before it */
+    queue more;        /* came meanwhile; under lock, as is */
+    bool open;         /* the worker will look for more */
 } batch;
 
 typedef struct {
@@ -46,11 +60,11 @@ struct akin__client {
     } at;
     akin_session session;
     akin_resp_parser *parser;
-    akin_request *first, *last; /* not started yet */
-    size_t queued, queued_bytes;
-    size_t held; /* its share of stats.held_bytes */
+    queue waiting; /* not started yet */
+    size_t held;   /* its share of stats.held_bytes */
     int fd;
     batch *running, *spare; /* spare: for the next hand-off; or NULL */
+    uv_mutex_t lock;        /* more and open of the running batch */
     akin_reply reply;       /* of commands run on the loop, not yet written */
     size_t writing_bytes;   /* handed to libuv, not on the wire */
     bool reading;
@@ -78,16 +92,39 @@ static akin_resp_limits limits_of(const akin_server *s, bool authenticated)
     return limits;
 }
 
-/* ---- closing ---------------------------------------------------------------- */
+/* ---- queues ----------------------------------------------------------------- */
 
-static void free_requests(akin_request *r)
+static void push(queue *q, akin_request *r)
 {
-    while (r) {
-        akin_request *next = r->next;
-        akin_request_free(r);
-        r = next;
-    }
+    r->next = NULL;
+    if (q->last)
+        q->last->next = r;
+    else
+        q->first = r;
+    q->last = r;
+    q->n++;
+    q->bytes += r->bytes;
 }
+
+static akin_request *pop(queue *q)
+{
+    akin_request *r = q->first;
+    q->first = r->next;
+    if (!q->first) q->last = NULL;
+    q->n--;
+    q->bytes -= r->bytes;
+    r->next = NULL;
+    return r;
+}
+
+/* Frees all. */
+static void discard(queue *q)
+{
+    while (q->first)
+        akin_request_free(pop(q));
+}
+
+/* ---- closing ---------------------------------------------------------------- */
 
 static void count_held(akin__client *c, size_t held)
 {
@@ -106,7 +143,8 @@ static void on_closed(uv_handle_t *handle)
         s->clients = c->next;
     if (c->next) c->next->prev = c->prev;
     atomic_fetch_sub(&s->stats.clients, 1);
-    free_requests(c->first);
+    discard(&c->waiting);
+    uv_mutex_destroy(&c->lock);
     akin_resp_parser_free(c->parser);
     akin_buf_clear(&c->reply.out);
     if (c->spare) akin_buf_clear(&c->spare->reply.out);
@@ -218,17 +256,6 @@ static void flush(akin__client *c)
 
 /* ---- running ---------------------------------------------------------------- */
 
-static akin_request *take_first(akin__client *c)
-{
-    akin_request *r = c->first;
-    c->first = r->next;
-    if (!c->first) c->last = NULL;
-    c->queued--;
-    c->queued_bytes -= r->bytes;
-    r->next = NULL;
-    return r;
-}
-
 static void run_one(akin__client *c, const akin_request *r, akin_reply *reply)
 {
     reply->proto = c->session.proto;
@@ -242,36 +269,76 @@ static void run_one(akin__client *c, const akin_request *r, akin_reply *reply)
 
 /* On a worker: puts on the wire what the socket takes of the reply, so that it
  * need not wait for the loop. Until the batch is back the loop writes nothing to
- * this socket and does not close it. */
-static void send_now(batch *b)
+ * this socket and does not close it. True: all is sent, and the reply is empty. */
+static bool send_now(batch *b)
 {
-    const akin_buf *out = &b->reply.out;
+    akin_buf *out = &b->reply.out;
+    if (!b->may_send || out->failed) return false;
     while (b->sent < out->size) {
         ssize_t n = send(b->client->fd, out->data + b->sent,
                          out->size - b->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) break; /* the loop finds out why */
+        if (n <= 0) return false; /* the loop finds out why */
         b->sent += (size_t)n;
     }
+    b->all_sent += b->sent;
+    b->sent = 0;
+    empty(out);
+    return true;
+}
+
+/* On a worker: runs the batch's requests and frees them. True: all is sent. */
+static bool run_requests(batch *b)
+{
+    akin_call calls[BATCH_REQUESTS];
+    size_t n = 0;
+    uint64_t last = akin_mono_ns();
+    bool sent = false;
+    b->reply.proto = b->client->session.proto;
+    for (akin_request *r = b->requests.first; r; r = r->next)
+        calls[n++] = (akin_call){.service = b->client->server->service,
+                                 .session = &b->client->session,
+                                 .argc = r->argc,
+                                 .argv = r->argv,
+                                 .reply = &b->reply};
+    for (size_t i = 0; i < n;) {
+        i += akin_dispatch_some(calls + i, n - i);
+        uint64_t now = akin_mono_ns();
+        if (i < n && now - last < PATIENCE_NS) continue;
+        sent = send_now(b);
+        last = now;
+    }
+    discard(&b->requests);
+    return sent;
+}
+
+/* On a worker: gives it what came meanwhile, unless it has to stop: because the
+ * client does not read, or so that another gets its turn. False: it is over, and
+ * nothing will be put into b->more any more. */
+static bool take_more(batch *b, bool sent)
+{
+    akin__client *c = b->client;
+    bool go_on = sent && !akin_server_queued(c->server).usual;
+    uv_mutex_lock(&c->lock);
+    go_on &= b->more.first != NULL;
+    if (go_on) {
+        b->requests = b->more;
+        b->more = (queue){0};
+    }
+    b->open = go_on;
+    uv_mutex_unlock(&c->lock);
+    return go_on;
 }
 
 /* On a worker. The client's session is ours to read until run returns. */
 static void run_batch(akin_task *task)
 {
     batch *b = (batch *)task;
-    akin_call calls[BATCH_REQUESTS];
-    size_t n = 0;
-    b->reply.proto = b->client->session.proto;
-    for (akin_request *r = b->requests; r; r = r->next)
-        calls[n++] = (akin_call){.service = b->client->server->service,
-                                 .session = &b->client->session,
-                                 .argc = r->argc,
-                                 .argv = r->argv,
-                                 .reply = &b->reply};
-    akin_dispatch_all(calls, n);
-    if (b->may_send && !b->reply.out.failed) send_now(b);
-    task->patient = b->sent && b->sent == b->reply.out.size &&
-                    b->reply.out.capacity + b->bytes <= SPARE_BYTES;
+    bool sent;
+    do
+        sent = run_requests(b);
+    while (take_more(b, sent));
+    task->patient = sent && !b->more.first;
 }
 
 /* Takes the memory of a batch that is over, for the next one or for good. */
@@ -286,13 +353,22 @@ static void retire(akin__client *c, batch *b)
     }
 }
 
+/* Puts what a batch did not come to before what waits. */
+static void put_back(akin__client *c, queue *more)
+{
+    while (c->waiting.first)
+        push(more, pop(&c->waiting));
+    c->waiting = *more;
+    *more = (queue){0};
+}
+
 static void batch_done(akin_task *task)
 {
     batch *b = (batch *)task;
     akin__client *c = b->client;
     c->running = NULL;
-    free_requests(b->requests);
-    atomic_fetch_add(&c->server->stats.bytes_out, b->sent);
+    put_back(c, &b->more);
+    atomic_fetch_add(&c->server->stats.bytes_out, b->all_sent + b->sent);
     if (c->dropped || b->reply.out.failed) {
         if (b->reply.out.failed)
             akin_log(AKIN_LOG_WARN, "client %llu: a reply was too large",
@@ -328,6 +404,17 @@ static void note_command(akin__client *c, const akin_request *r)
     c->session.last = row ? row->name : NULL;
 }
 
+/* Takes the requests at the front that the usual pool may run, until there are
+ * BATCH_REQUESTS of them. */
+static void take_usual(akin__client *c, queue *to)
+{
+    while (c->waiting.first && to->n < BATCH_REQUESTS) {
+        const akin_command *row = row_of(c->waiting.first);
+        if (runs_on_loop(row, c) || is_slow(row, c->waiting.first)) break;
+        push(to, pop(&c->waiting));
+    }
+}
+
 /* Hands the requests at the front that one pool may run to a worker. */
 static void start_batch(akin__client *c)
 {
@@ -338,30 +425,35 @@ static void start_batch(akin__client *c)
         return;
     }
     c->spare = NULL;
+    bool slow = is_slow(row_of(c->waiting.first), c->waiting.first);
     *b = (batch){.task = {.run = run_batch, .done = batch_done},
                  .client = c,
                  .reply = b->reply,
-                 .may_send = !c->writing_bytes && c->fd >= 0};
+                 .may_send = !c->writing_bytes && c->fd >= 0,
+                 .open = !slow};
     b->reply.out.limit = REPLY_BYTES;
-    const akin_command *row = row_of(c->first);
-    bool slow = is_slow(row, c->first);
-    akin_request **tail = &b->requests;
-    for (unsigned n = 0; n < (slow ? 1u : BATCH_REQUESTS) && c->first; n++) {
-        row = n ? row_of(c->first) : row;
-        if (n && (runs_on_loop(row, c) || is_slow(row, c->first))) break;
-        *tail = take_first(c);
-        b->bytes += (*tail)->bytes;
-        tail = &(*tail)->next;
-    }
-    note_command(c, b->requests);
+    note_command(c, c->waiting.first);
+    if (slow)
+        push(&b->requests, pop(&c->waiting));
+    else
+        take_usual(c, &b->requests);
     c->running = b;
     if (akin_server_hand_off(c->server, &b->task, slow, &err)) {
         c->running = NULL;
-        for (akin_request *r = b->requests; r; r = r->next)
+        for (akin_request *r = b->requests.first; r; r = r->next)
             akin_reply_error(&c->reply, "BUSY", err.message);
-        free_requests(b->requests);
+        discard(&b->requests);
         retire(c, b);
     }
+}
+
+/* Gives the worker that runs requests of this client the next ones. */
+static void give_more(akin__client *c)
+{
+    batch *b = c->running;
+    uv_mutex_lock(&c->lock);
+    if (b->open && c->waiting.first) take_usual(c, &b->more);
+    uv_mutex_unlock(&c->lock);
 }
 
 static void update_limits(akin__client *c)
@@ -384,8 +476,8 @@ static size_t queue_limit(const akin_server *s)
 static void steer_reading(akin__client *c)
 {
     bool want = !c->ended && !c->closing && !c->dropped &&
-                c->queued < QUEUED_REQUESTS &&
-                c->queued_bytes < queue_limit(c->server);
+                c->waiting.n < QUEUED_REQUESTS &&
+                c->waiting.bytes < queue_limit(c->server);
     if (want && !c->reading) {
         start_reading(c);
     } else if (!want && c->reading) {
@@ -407,16 +499,17 @@ static void say_goodbye(akin__client *c)
 /* Starts what may start; called after everything that may allow more. */
 static void pump(akin__client *c)
 {
-    while (!c->running && c->first && !c->dropped && !c->session.quit &&
+    if (c->running && !c->dropped) give_more(c);
+    while (!c->running && c->waiting.first && !c->dropped && !c->session.quit &&
            c->writing_bytes + c->reply.out.size <
                c->server->options.output_bytes) {
-        if (!runs_on_loop(row_of(c->first), c)) {
+        if (!runs_on_loop(row_of(c->waiting.first), c)) {
             flush(c);
             if (!c->dropped) start_batch(c);
             continue;
         }
         bool guest = !c->session.authenticated;
-        akin_request *r = take_first(c);
+        akin_request *r = pop(&c->waiting);
         note_command(c, r);
         run_one(c, r, &c->reply);
         akin_request_free(r);
@@ -425,19 +518,17 @@ static void pump(akin__client *c)
     }
     if (!c->running && c->session.quit) {
         c->ended = true;
-        free_requests(c->first);
-        c->first = c->last = NULL;
-        c->queued = c->queued_bytes = 0;
+        discard(&c->waiting);
     }
     if (c->dropped) return;
     if (!c->running)
         flush(c);
-    else if (c->first || c->ended || c->session.quit)
+    else if (c->waiting.first || c->ended || c->session.quit)
         await_running(c);
     if (c->dropped) return;
-    count_held(c, c->queued_bytes + akin_resp_pending(c->parser));
+    count_held(c, c->waiting.bytes + akin_resp_pending(c->parser));
     steer_reading(c);
-    if (c->ended && !c->running && !c->first) say_goodbye(c);
+    if (c->ended && !c->running && !c->waiting.first) say_goodbye(c);
 }
 
 /* ---- reading ---------------------------------------------------------------- */
@@ -446,18 +537,6 @@ static void fatal(akin__client *c, const char *message)
 {
     c->ended = true;
     snprintf(c->fatal, sizeof c->fatal, "%s", message);
-}
-
-static void enqueue(akin__client *c, akin_request *r)
-{
-    if (c->last)
-        c->last->next = r;
-    else
-        c->first = r;
-    c->last = r;
-    c->queued++;
-    c->queued_bytes += r->bytes;
-    atomic_fetch_add(&c->server->stats.requests, 1);
 }
 
 static void take_bytes(akin__client *c, const char *data, size_t size)
@@ -475,13 +554,14 @@ static void take_bytes(akin__client *c, const char *data, size_t size)
             atomic_fetch_add(&s->stats.bad_requests, 1);
             fatal(c, err.message);
         } else if (state == AKIN_RESP_REQUEST) {
-            enqueue(c, r);
+            push(&c->waiting, r);
+            atomic_fetch_add(&s->stats.requests, 1);
             /* The limits of what follows depend on whether this logs in. */
             if (!c->session.authenticated) pump(c);
         }
     }
     if (c->dropped) return;
-    count_held(c, c->queued_bytes + akin_resp_pending(c->parser));
+    count_held(c, c->waiting.bytes + akin_resp_pending(c->parser));
     if (s->options.memory_bytes && c->held > SCARCE_BYTES &&
         atomic_load(&s->stats.held_bytes) > s->options.memory_bytes) {
         atomic_fetch_add(&s->stats.over_limit_closed, 1);
@@ -562,6 +642,7 @@ void akin__client_accept(akin_server *s, uv_stream_t *listener)
     akin_resp_limits limits;
 
     c->server = s;
+    uv_mutex_init(&c->lock);
     c->session.proto = 2;
     c->session.authenticated = !s->service->password[0];
     c->session.id = ++s->last_client_id;
@@ -605,9 +686,7 @@ void akin__client_sweep(akin_server *s, uint64_t now_ms)
 void akin__client_finish(akin__client *c)
 {
     c->ended = true;
-    free_requests(c->first);
-    c->first = c->last = NULL;
-    c->queued = c->queued_bytes = 0;
+    discard(&c->waiting);
     if (!c->dropped) pump(c);
 }
 
