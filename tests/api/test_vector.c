@@ -180,6 +180,49 @@ static void similar_in_resp2(void **state)
     close(fd);
 }
 
+/* Searches that come in a row, with errors, other collections, writes and other
+ * commands between them: each gets what it gets alone, in their order. */
+static void similar_in_a_pipeline(void **state)
+{
+    static const char *const asked[][2] = {
+        {"VSIM v ELE a", "*3\n$1\na\n$1\nb\n$1\nc\n"},
+        {"VSIM v ELE b COUNT 1", "*1\n$1\nb\n"},
+        {"vsim v VALUES 3 5 0 0 COUNT 1", "*1\n$1\na\n"},
+        {"VSIM v ELE a WITHSCORES COUNT 1", "*2\n$1\na\n$1\n1\n"},
+        {"VSIM v ELE zzz", "-ERR no item \"~\"\n"},
+        {"VSIM v ELE a COUNT 2", "*2\n$1\na\n$1\nb\n"},
+        {"VSIM v VALUES 2 1 0", "-ERR ~\n"},
+        {"VSIM v ELE a COUNT x", "-ERR invalid COUNT\n"},
+        {"VSIM v ELE c COUNT 1", "*1\n$1\nc\n"},
+        {"VSIM nothing ELE a", "*0\n"},
+        {"VSIM nothing ELE b", "*0\n"},
+        {"VSIM v ELE c COUNT 1", "*1\n$1\nc\n"},
+        {"VSIM v", "-ERR wrong number of arguments for 'vsim' command\n"},
+        {"VADD v VALUES 3 9 9.5 9 d", ":1\n"},
+        {"VSIM v ELE d COUNT 1", "*1\n$1\nd\n"},
+        {"VSIM v ELE d FILTER '.year > 1950' COUNT 1", "*1\n$1\nb\n"},
+        {"PING", "+PONG\n"},
+        {"VSIM v VALUES 3 9 9.5 9 COUNT 1", "*1\n$1\nd\n"},
+        {"VREM v d", ":1\n"},
+        {"VSIM v ELE d", "-ERR no item \"~\"\n"},
+        {"VSIM v ELE a COUNT 1", "*1\n$1\na\n"},
+    };
+    enum { ASKED = sizeof asked / sizeof *asked, ROUNDS = 20 };
+    (void)state;
+    static char request[ROUNDS * ASKED * 64], want[ROUNDS * ASKED * 64];
+    size_t n = 0, m = 0;
+    for (size_t i = 0; i < (size_t)ROUNDS * ASKED; i++) {
+        n += (size_t)snprintf(request + n, sizeof request - n, "%s%s",
+                              i ? "\r\n" : "", asked[i % ASKED][0]);
+        m += (size_t)snprintf(want + m, sizeof want - m, "%s",
+                              asked[i % ASKED][1]);
+    }
+    int fd = fill(connected(2));
+    expect_reply(fd, request, want);
+    expect_reply(fd, "AKIN.DROP v", "+OK\n");
+    close(fd);
+}
+
 static void similar_in_resp3(void **state)
 {
     (void)state;
@@ -380,6 +423,7 @@ int main(void)
         cmocka_unit_test(adding_wrongly),
         cmocka_unit_test(adding_in_a_pipeline),
         cmocka_unit_test(similar_in_resp2),
+        cmocka_unit_test(similar_in_a_pipeline),
         cmocka_unit_test(similar_in_resp3),
         cmocka_unit_test(similar_wrongly),
         cmocka_unit_test(one_element),

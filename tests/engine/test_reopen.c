@@ -182,6 +182,37 @@ static void test_a_search_that_meets_damage(void **state)
     must_be_clean(p->engine);
 }
 
+/* Searched together: each is answered, from what is sound. */
+static void test_searches_together_that_meet_damage(void **state)
+{
+    place *p = *state;
+    enum { TOGETHER = 3 };
+    float vectors[TOGETHER][DIM];
+    akin_query_term terms[TOGETHER];
+    akin_query queries[TOGETHER];
+    akin_results found[TOGETHER];
+    akin_error errs[TOGETHER];
+    damage(p);
+    reopen(p);
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        vector_of(i * 900, vectors[i]);
+        terms[i] = (akin_query_term){.kind = AKIN_TERM_VECTOR,
+                                     .weight = 1,
+                                     .vector = vectors[i],
+                                     .dim = DIM};
+        queries[i] = one_term(&terms[i], K);
+        queries[i].exact = true; /* reads every row */
+    }
+    akin_engine_search_many(p->engine, "c", queries, TOGETHER, found, errs);
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        assert_int_equal(errs[i].status, AKIN_OK);
+        assert_int_equal(found[i].n, K);
+        assert_int_equal(atoi(found[i].matches[0].id), i * 900);
+        akin_results_clear(&found[i]);
+    }
+    assert_int_equal(info(p).generation, 0);
+}
+
 static void test_damage_that_nobody_asks_for(void **state)
 {
     place *p = *state;
@@ -215,6 +246,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_search_that_meets_damage, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_searches_together_that_meet_damage,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_that_nobody_asks_for, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_check_tells_of_damage, setup,
