@@ -30,7 +30,16 @@ typedef struct {
     akin__fused *hits; /* best first */
     float *cosines;    /* (nhits), of the space searched; NULL: fused */
     size_t nhits;
+    size_t extra; /* hits looked for beyond what is asked for */
+    size_t lost; /* hits that were removed before they were fetched, where there
+                     may be more hits */
 } asking;
+
+/* How many hits are looked for. */
+static size_t wanted(const asking *a)
+{
+    return (size_t)a->query->k + a->query->offset + a->extra;
+}
 
 static akin_status check_time(const asking *a, akin_error *err)
 {
@@ -283,7 +292,7 @@ static akin_space only_space(const asking *a)
 static akin_status search_one(asking *a, const akin_hit *hits, uint32_t nhits,
                               bool *exact, akin_error *err)
 {
-    size_t want = (size_t)a->query->k + a->query->offset;
+    size_t want = wanted(a);
     uint64_t *labels = akin_calloc(want, sizeof *labels);
     a->cosines = akin_calloc(want, sizeof *a->cosines);
     a->hits = akin_calloc(want, sizeof *a->hits);
@@ -347,7 +356,8 @@ static akin_status fetch(asking *a, akin_results *out, akin_error *err)
 {
     const akin_query *q = a->query;
     size_t skip = q->offset < a->nhits ? q->offset : a->nhits;
-    size_t n = a->nhits - skip < q->k ? a->nhits - skip : q->k;
+    size_t n = a->nhits - skip, most = q->k + a->extra;
+    if (n > most) n = most;
     akin__page page = {.engine = a->engine,
                        .collection = a->c,
                        .view = a->view,
@@ -357,7 +367,10 @@ static akin_status fetch(asking *a, akin_results *out, akin_error *err)
                        .fused = a->fused};
     memcpy(page.vectors, a->vectors, sizeof page.vectors);
     memcpy(page.spaces, a->spaces, sizeof page.spaces);
-    return akin__fetch(&page, out, err);
+    akin_status rc = akin__fetch(&page, out, err);
+    a->lost = !rc && n == most ? n - out->n : 0;
+    if (!rc && out->n > q->k) out->n = q->k;
+    return rc;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
@@ -425,18 +438,44 @@ static akin_status prepare(asking *a, akin_results *out, akin_error *err)
 static akin_status search(asking *a, akin_results *out, akin_error *err)
 {
     uint64_t clock = akin_mono_ns();
-    size_t want = (size_t)a->query->k + a->query->offset;
-    akin_status rc = a->fused ? search_fused(a, want, &out->exact, err)
+    akin_status rc = a->fused ? search_fused(a, wanted(a), &out->exact, err)
                               : search_one(a, NULL, 0, &out->exact, err);
     out->search_ns = lap(&clock);
     return rc;
 }
 
+/* Forgets what was found. */
+static void search_over(asking *a, akin_results *out)
+{
+    akin_results kept = *out;
+    akin_free(a->hits);
+    akin_free(a->cosines);
+    a->hits = NULL;
+    a->cosines = NULL;
+    a->nhits = 0;
+    kept.matches = NULL;
+    kept.memory = NULL;
+    kept.n = 0;
+    akin_results_clear(out);
+    *out = kept;
+}
+
+/* The items of the hits. Where some were removed between the search and this,
+ * and fewer than k are left, it searches for more: others may remove at any
+ * pace, so for a bounded number of times. */
 static akin_status finish(asking *a, akin_results *out, akin_error *err)
 {
     uint64_t clock = akin_mono_ns();
     akin_status rc = check_time(a, err);
     if (!rc) rc = fetch(a, out, err);
+    for (int again = 0; !rc && again < 8 && a->lost && out->n < a->query->k;
+         again++) {
+        a->extra = 2 * a->extra + a->lost + 8;
+        search_over(a, out);
+        rc = search(a, out, err);
+        if (!rc) rc = check_time(a, err);
+        if (!rc) rc = fetch(a, out, err);
+    }
     out->fetch_ns = lap(&clock);
     return rc;
 }
@@ -575,8 +614,7 @@ static void ask_all(member *all, size_t n, akin__view *view,
         if (!errs[i].status) errs[i].status = prepare(a, &out[i], &errs[i]);
         all[i].waits = !errs[i].status;
         if (all[i].waits && !a->fused)
-            all[i].params = space_params(
-                a, only_space(a), (size_t)a->query->k + a->query->offset);
+            all[i].params = space_params(a, only_space(a), wanted(a));
     }
     for (size_t i = 0; i + 1 < n; i++)
         if (all[i].waits && !all[i].asking.fused)

@@ -1,6 +1,10 @@
 /* Several questions at once get the answers that each gets alone: over an exact
- * index and over lists, mixed in what they ask for, with failures among them. */
+ * index and over lists, mixed in what they ask for, with failures among them.
+ * And k matches come, though some of the nearest are removed meanwhile. */
 #include "harness.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 enum { DIM = 12, N = 600, MOST = 40 };
 
@@ -174,11 +178,72 @@ static void words(void **state)
     akin_free(dir);
 }
 
+static atomic_bool over;
+
+/* Removes the items near number 0 and puts them again. */
+static void *come_and_go(void *arg)
+{
+    const float *vector = arg;
+    while (!atomic_load(&over))
+        for (unsigned i = 0; i < 12; i++) {
+            char id[16];
+            size_t removed;
+            akin_put_result result;
+            snprintf(id, sizeof id, "near%u", i);
+            akin_item_input item = {
+                .id = akin_span_of(id), .vector = vector, .dim = DIM};
+            if (akin_engine_put(engine, "v", &item, 1, NULL, &result, NULL) ||
+                akin_engine_remove(engine, "v", &item.id, 1, &removed, NULL))
+                atomic_store(&over, true);
+        }
+    return NULL;
+}
+
+static void k_matches_though_items_go(void **state)
+{
+    enum { SEARCHES = 3000, K = 10, TOGETHER = 4 };
+    char *dir = scratch_make();
+    float vector[DIM];
+    pthread_t writer;
+    (void)state;
+    engine = open_engine(dir, NULL);
+    put_items();
+    fill(vector, 12345);
+    akin_query_term term = {
+        .kind = AKIN_TERM_VECTOR, .weight = 1, .vector = vector, .dim = DIM};
+    akin_query queries[TOGETHER];
+    for (int i = 0; i < TOGETHER; i++) {
+        queries[i] = one_term(&term, K);
+        queries[i].with_attributes = true; /* asks the store */
+    }
+    atomic_store(&over, false);
+    pthread_create(&writer, NULL, come_and_go, vector);
+    size_t few = 0;
+    for (int i = 0; i < SEARCHES; i++) {
+        akin_results found[TOGETHER];
+        akin_error errs[TOGETHER];
+        size_t n = i % 2 ? TOGETHER : 1;
+        akin_engine_search_many(engine, "v", queries, n, found, errs);
+        for (size_t j = 0; j < n; j++) {
+            few += errs[j].status || found[j].n != K;
+            akin_results_clear(&found[j]);
+        }
+    }
+    bool wrote = !atomic_exchange(&over, true);
+    pthread_join(writer, NULL);
+    assert_true(wrote);
+    assert_int_equal(few, 0);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_in_all_ways),
         cmocka_unit_test(words),
+        cmocka_unit_test(k_matches_though_items_go),
     };
     return cmocka_run_group_tests_name("engine/search_many", tests, NULL, NULL);
 }
