@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -330,15 +331,14 @@ void akin_engine_close(akin_engine *engine)
 
 /* ---- figures ------------------------------------------------------------------------------- */
 
+/* 0: not known here. Files of /proc have no size, and so need a stream. */
 static uint64_t resident_bytes(void)
 {
-    uint8_t *text = NULL;
-    size_t size;
-    uint64_t pages = 0;
-    if (akin_file_read("/proc/self/statm", 4096, &text, &size, NULL)) return 0;
-    const char *second = strchr((const char *)text, ' ');
-    if (second) pages = strtoull(second, NULL, 10);
-    akin_free(text);
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long long pages = 0;
+    if (!file) return 0;
+    if (fscanf(file, "%*u %20llu", &pages) != 1) pages = 0;
+    fclose(file);
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 

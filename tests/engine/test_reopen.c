@@ -225,6 +225,16 @@ static void test_damage_that_nobody_asks_for(void **state)
     expect_right(p, 1234, true);
 }
 
+/* Once it was always 0: a file of /proc has no size. */
+static void test_memory_is_told(void **state)
+{
+    place *p = *state;
+    akin_engine_stats stats;
+    akin_engine_get_stats(p->engine, &stats);
+    assert_in_range(stats.memory_bytes, 1u << 20, (uint64_t)1 << 36);
+    assert_int_equal(stats.items, N);
+}
+
 static void test_check_tells_of_damage(void **state)
 {
     place *p = *state;
@@ -250,6 +260,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_that_nobody_asks_for, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_memory_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check_tells_of_damage, setup,
                                         teardown),
     };
