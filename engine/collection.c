@@ -25,6 +25,7 @@ static void collection_free(akin__collection *c)
     if (c->replaced) drop_number(c->engine, c->num);
     for (size_t i = 0; i < AKIN__SELECTIONS; i++)
         akin__selection_release(c->selections[i]);
+    akin_free(c->changes.ring);
     akin__view_release(c->view);
     akin__dupes_close(c->dupes);
     if (c->dropped) {
@@ -72,6 +73,7 @@ static akin_status collection_open(akin_engine *engine,
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->calm, NULL);
     atomic_store(&c->version, from->seq);
+    c->changes.before = from->seq;
     c->recall = akin__settings_recall(from->settings);
     akin_status rc = akin__view_open(engine, from, false, &c->view, err);
     if (rc) {
@@ -190,7 +192,12 @@ static akin_status refresh(akin__collection *c, akin_error *err)
             rc = akin__view_open(c->engine, &now, true, &fresh, err);
             if (!rc) akin__view_swap(c, fresh);
         }
-        if (!rc) atomic_store(&c->version, now.seq);
+        if (!rc) { /* nobody said what has changed */
+            pthread_mutex_lock(&c->lock);
+            atomic_store(&c->version, now.seq);
+            c->changes.before = now.seq;
+            pthread_mutex_unlock(&c->lock);
+        }
     }
     akin__view_release(view);
     akin_collection_clear(&now);
@@ -325,10 +332,14 @@ void akin__thaw(akin__collection *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-akin_status akin__publish(akin__collection *c, akin_error *err)
+akin_status akin__publish(akin__collection *c, const akin_write_result *results,
+                          size_t n, akin_error *err)
 {
     akin__view *view = akin__view_hold(c);
-    atomic_fetch_add(&c->version, 1);
+    pthread_mutex_lock(&c->lock);
+    uint64_t version = atomic_fetch_add(&c->version, 1) + 1;
+    akin__changes_note(c, version, results, n);
+    pthread_mutex_unlock(&c->lock);
     akin_status rc = akin__view_catch_up(c, view, err);
     akin__view_release(view);
     return rc;

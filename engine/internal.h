@@ -125,8 +125,22 @@ typedef struct akin__selection {
 
 #define AKIN__SELECTIONS 32 /* kept per collection */
 
+/* The items that the last writes changed, a ring: a selection that is not older
+ * than it is brought up to date by looking at those alone. */
+#define AKIN__CHANGES 8192
+typedef struct {
+    struct {
+        uint64_t version, num;
+    } * ring;        /* (AKIN__CHANGES), NULL until there is one */
+    uint64_t n;      /* ever noted; the next goes to n % AKIN__CHANGES */
+    uint64_t before; /* all changes of later versions are here */
+} akin__changes;
+
 struct akin__collection;
-/* From the cache or from storage. Release when done. */
+/* What a write changed, as version `version`. collection.lock is held. */
+void akin__changes_note(struct akin__collection *c, uint64_t version,
+                        const akin_write_result *results, size_t n);
+/* From the cache, brought up to date, or from storage. Release when done. */
 akin_status akin__select(struct akin__collection *c, akin_filter filter,
                          akin__selection **out, akin_error *err);
 void akin__selection_release(akin__selection *selection); /* no-op on NULL */
@@ -196,6 +210,7 @@ typedef struct akin__collection {
     bool replaced; /* dropped, but its rows stay until its last user leaves */
     _Atomic uint64_t version; /* grows after each commit; for caches */
     akin__selection *selections[AKIN__SELECTIONS];
+    akin__changes changes;
     uint64_t clock;
     akin__candidate candidates[AKIN__CANDIDATES];
     akin__dupes *dupes; /* NULL: nobody has looked for duplicates yet */
@@ -245,8 +260,9 @@ void akin__freeze(akin__collection *c); /* waits until no writer is inside */
 void akin__thaw(akin__collection *c);
 
 /* After a commit: brings the indexes up to the store, so that the next query
- * sees it. */
-akin_status akin__publish(akin__collection *c, akin_error *err);
+ * sees it. results: of the n writes. */
+akin_status akin__publish(akin__collection *c, const akin_write_result *results,
+                          size_t n, akin_error *err);
 
 /* Opens the indexes of the collection's current model and catches up with the
  * store; wipe: from nothing. */

@@ -157,7 +157,7 @@ akin_status akin_engine_thumbnail(akin_engine *engine, const char *collection,
 
 /* ---- changing --------------------------------------------------------------------------- */
 
-/* Carries out `op` for each id, in one transaction; *changed: how many there
+/* Carries out `op` for each id, in one transaction, and publishes; *changed: how many there
  * were. Ids that are not there do not count. */
 static akin_status change_each(akin__collection *c, akin_write op,
                                const akin_span *ids, size_t n, size_t *changed,
@@ -189,6 +189,10 @@ static akin_status change_each(akin__collection *c, akin_write op,
             rc = results[i].status;
         }
     }
+    if (*changed) {
+        akin_status published = akin__publish(c, results, nops, err);
+        if (!rc) rc = published;
+    }
     akin_free(items);
     akin_free(ops);
     akin_free(results);
@@ -208,10 +212,6 @@ static akin_status change_items(akin_engine *engine, const char *collection,
     rc = n ? akin__write_enter(c, err) : AKIN_OK;
     if (!rc && n) {
         rc = change_each(c, op, ids, n, changed, err);
-        if (*changed) {
-            akin_status published = akin__publish(c, err);
-            if (!rc) rc = published;
-        }
         akin__write_leave(c);
     }
     akin__collection_release(c);
@@ -265,7 +265,7 @@ akin_status akin_engine_set_attributes(akin_engine *engine,
             if (err) *err = result.error;
         }
         if (rc == AKIN_NOT_FOUND) rc = no_item(id, err);
-        if (!rc && result.seq) rc = akin__publish(c, err);
+        if (!rc && result.seq) rc = akin__publish(c, &result, 1, err);
         akin__write_leave(c);
     }
     akin__collection_release(c);

@@ -156,6 +156,7 @@ akin_status akin__chunk_store(akin__chunk *chunk, akin_error *err)
     }
     if (!rc && n)
         rc = akin_storage_write(c->engine->storage, ops, n, results, err);
+    size_t written = n;
     n = 0;
     bool changed = false;
     for (size_t i = 0; i < chunk->n && !rc; i++) {
@@ -164,7 +165,7 @@ akin_status akin__chunk_store(akin__chunk *chunk, akin_error *err)
         changed |= results[n].seq != 0;
         take_result(w, &results[n++]);
     }
-    if (!rc && changed) rc = akin__publish(c, err);
+    if (!rc && changed) rc = akin__publish(c, results, written, err);
     if (!rc && changed) look_for_dupes(chunk);
     akin_free(items);
     akin_free(ops);

@@ -594,6 +594,14 @@ akin_status akin_storage_select(akin_storage *storage, uint32_t collection,
                                 akin_nums_each *each, void *user,
                                 akin_error *err) AKIN_MUST_CHECK;
 
+/* Of the n items `nums` those that are there and pass, in their order. */
+akin_status akin_storage_select_among(akin_storage *storage,
+                                      uint32_t collection,
+                                      const akin_predicate *predicate,
+                                      const uint64_t *nums, size_t n,
+                                      akin_nums_each *each, void *user,
+                                      akin_error *err) AKIN_MUST_CHECK;
+
 /* The way select would go, for people: "scan" or the field's name and how many
  * rows it reads (freed by akin_free). */
 akin_status akin_storage_explain(akin_storage *storage, uint32_t collection,

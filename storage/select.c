@@ -130,6 +130,34 @@ akin_status akin_storage_select(akin_storage *s, uint32_t collection,
     return rc;
 }
 
+akin_status akin_storage_select_among(akin_storage *s, uint32_t collection,
+                                      const akin_predicate *predicate,
+                                      const uint64_t *nums, size_t n,
+                                      akin_nums_each *each, void *user,
+                                      akin_error *err)
+{
+    akin__conn *conn;
+    bool more = true;
+    akin_status rc = akin_predicate_check(predicate, err);
+    if (!rc) rc = akin__read_begin(s, &conn, err);
+    if (rc) return rc;
+    for (size_t i = 0; i < n && !rc && more; i++) {
+        sqlite3_stmt *stmt;
+        bool row;
+        rc = akin__query(conn, &stmt, err,
+                         "SELECT 1 FROM items WHERE num = ?2 AND collection = "
+                         "?3 AND akin_match(?1, id, attributes)",
+                         "nuu", nums[i], (uint64_t)collection);
+        if (rc) break;
+        bind_predicate(stmt, predicate);
+        rc = akin__step(conn, stmt, &row, err);
+        if (!rc && row) more = each(user, &nums[i], 1);
+        akin__release(conn, stmt);
+    }
+    akin__read_end(s, conn);
+    return rc;
+}
+
 static char *describe(const akin__plan *plan)
 {
     akin_buf text = {0};

@@ -86,7 +86,7 @@ static void test_flat(void **state)
         uint64_t ns = 0, left;
         for (uint64_t end = at + STEP; at < end; at += BATCH) {
             put_batch(c, at, items);
-            must(akin__publish(c, err));
+            must(akin__publish(c, NULL, 0, err));
             uint64_t start = akin_mono_ns();
             must(akin__dupes_look(c, 0, 0, true, &left, err));
             ns += akin_mono_ns() - start;
