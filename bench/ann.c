@@ -301,10 +301,26 @@ static void bench_measure(const bench *b)
     print_curves(b);
 }
 
-static void make_index(bench *b)
+/* The options of an index in --dir. A generation that is there, an engine's of
+ * the same vectors perhaps, is taken whatever model it names. */
+static akin_index_options options_of(const bench *b)
 {
     akin_index_options options = {
         .dim = b->items.dim, .dir = b->o.dir, .build_threads = b->o.threads};
+    char *path = akin__gen_path(b->o.dir, akin__newest(b->o.dir, UINT64_MAX));
+    FILE *file = path ? fopen(path, "rb") : NULL;
+    akin__head head;
+    if (file && fread(&head, sizeof head, 1, file) == 1)
+        memcpy(options.fingerprint, head.fingerprint,
+               sizeof options.fingerprint);
+    if (file) fclose(file);
+    akin_free(path);
+    return options;
+}
+
+static void make_index(bench *b)
+{
+    akin_index_options options = options_of(b);
     akin_index_stats stats;
     uint64_t covered;
     akin_error err;
@@ -362,6 +378,10 @@ static void bench_same_lists(const bench *b)
     at = view.gen->head.ivf_at;
     akin__view_drop(&view);
     akin_index_get_stats(b->index, &stats);
+    if (stats.kind != AKIN_INDEX_IVFPQ) {
+        printf("# no lists: searched exactly\n");
+        return;
+    }
     path = akin__gen_path(b->o.dir, stats.generation);
     raw = faiss_read(path, at);
     akin_free(path);
@@ -435,8 +455,7 @@ static void bench_hnsw(const bench *b)
 /* Closes, opens, and answers once. */
 static void bench_open(bench *b)
 {
-    akin_index_options options = {
-        .dim = b->items.dim, .dir = b->o.dir, .build_threads = b->o.threads};
+    akin_index_options options = options_of(b);
     uint64_t covered, start;
     double cpu_s;
     akin_error err;
