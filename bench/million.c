@@ -185,6 +185,7 @@ int main(int argc, char **argv)
     static const char *const parts[] = {"load",  "build",  "open",    "search",
                                         "crash", "change", "snapshot"};
     size_t n = argc > 3 ? (size_t)strtoull(argv[3], NULL, 10) : 1000000;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     const char *dir = argv[1], *slash = strrchr(argv[0], '/');
     char *akin = akin_format("%.*s../akin",
                              slash ? (int)(slash + 1 - argv[0]) : 0, argv[0]);

@@ -15,6 +15,7 @@
 #define BATCH    1000
 #define K        10
 #define QUERIES  500
+#define FEW      200 /* of them, where each has to be asked exactly, too */
 
 /* Ends the program with the message of `failure`, which the calls fill. */
 extern akin_error failure;
@@ -49,8 +50,10 @@ void asker_start(asker *a, akin_engine *engine, const float *queries);
 /* Ends it and prints the QPS, p50, p99 and the longest. */
 void asker_end(asker *a, const char *what);
 
-void measure(akin_engine *engine, const float *queries, const char *filter,
-             const char *name);
+/* Recall of n queries against exact search, queries a second, whether all k
+ * came. filter: NULL, none. */
+void measure(akin_engine *engine, const float *queries, size_t n,
+             const char *filter, const char *name);
 
 /* The parts. akin: the program. */
 void million_search(const char *dir);

@@ -92,14 +92,10 @@ static void *find_truths(void *arg)
     return NULL;
 }
 
-/* Recall against exact search, queries a second, and whether all k came. */
-void measure(akin_engine *engine, const float *queries, const char *filter,
-             const char *name)
+void measure(akin_engine *engine, const float *queries, size_t n,
+             const char *filter, const char *name)
 {
-    truths t = {.engine = engine,
-                .queries = queries,
-                .filter = filter,
-                .n = filter ? 200 : QUERIES};
+    truths t = {.engine = engine, .queries = queries, .filter = filter, .n = n};
     size_t right = 0, there = 0, full = 0, size = sizeof *t.exact;
     long found[K];
     uint64_t pass = 0;
@@ -113,11 +109,13 @@ void measure(akin_engine *engine, const float *queries, const char *filter,
     t.exact = calloc(t.n, size);
     t.nexact = calloc(t.n, sizeof *t.nexact);
     if (!t.exact || !t.nexact) abort();
+    double start = now();
     if (pthread_create(&other, NULL, find_truths, &t)) abort();
     find_truths(&t);
     pthread_join(other, NULL);
+    double scanned = now() - start;
     for (size_t q = 0; q < t.n; q++) {
-        double start = now();
+        start = now();
         size_t got = ask(engine, queries + q * DIM, filter, false, found);
         seconds += now() - start;
         there += t.nexact[q];
@@ -127,9 +125,9 @@ void measure(akin_engine *engine, const float *queries, const char *filter,
                 right += t.exact[q][i] == found[j];
     }
     printf("  %-22s %8" PRIu64 " pass: recall %.4f, %6.0f QPS, all k in %zu of "
-           "%zu, first query %.1f ms\n",
+           "%zu, first query %.1f ms; scans: %.0f QPS of two threads\n",
            name, pass, (double)right / (double)there, (double)t.n / seconds,
-           full, t.n, first * 1e3);
+           full, t.n, first * 1e3, (double)t.n / scanned);
     fflush(stdout);
     free(t.exact);
     free(t.nexact);
@@ -142,7 +140,7 @@ static void measure_filters(akin_engine *engine, const float *queries)
     for (size_t i = 0; i < 5; i++) {
         snprintf(filter, sizeof filter, ".u < %u", bounds[i]);
         snprintf(name, sizeof name, "filter %g%%", bounds[i] / 100.);
-        measure(engine, queries, filter, name);
+        measure(engine, queries, FEW, filter, name);
     }
 }
 
@@ -154,7 +152,7 @@ static void measure_undeclared(const char *dir, const float *queries)
     char filter[64];
     long ids[K];
     bool indexed = false;
-    measure(engine, queries, ".v < 100", "1%, not declared");
+    measure(engine, queries, FEW, ".v < 100", "1%, not declared");
     for (unsigned i = 0; i < 3; i++) {
         snprintf(filter, sizeof filter, ".v < %u", 90 + i);
         ask(engine, queries, filter, false, ids);
@@ -169,7 +167,7 @@ static void measure_undeclared(const char *dir, const float *queries)
     }
     printf("  %s after %.1f s\n", indexed ? "indexed by itself" : "NOT indexed",
            now() - start);
-    measure(engine, queries, ".v < 101", "1%, then");
+    measure(engine, queries, FEW, ".v < 101", "1%, then");
     akin_engine_close(engine);
 }
 
@@ -181,7 +179,7 @@ void million_search(const char *dir)
     make_queries(0, &rows, &queries);
     akin_engine *engine = open_engine(dir, "no");
     print_info(engine);
-    measure(engine, queries, NULL, "no filter");
+    measure(engine, queries, QUERIES, NULL, "no filter");
     for (int threads = 1; threads <= 2; threads++) {
         for (int i = 0; i < threads; i++)
             asker_start(&a[i], engine, queries);
