@@ -251,7 +251,7 @@ void bench_opq(const bench *b)
     akin_index_stats stats;
     akin_index_get_stats(b->index, &stats);
     uint32_t nlist = stats.nlist ? stats.nlist : 100;
-    uint32_t m = stats.m ? stats.m : b->items.dim / 8;
+    uint32_t m = stats.m ? stats.m : akin__ivf_m(b->items.dim);
     for (uint32_t half = 1; half <= 2; half++)
         for (int opq = 0; opq < 2; opq++) {
             char factory[64], rotation[24] = "";
