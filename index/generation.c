@@ -147,6 +147,22 @@ akin_status akin__gen_check_row(akin__gen *gen, uint64_t row, akin_error *err)
     return rc;
 }
 
+void akin__gen_expect(akin__gen *gen, uint64_t row)
+{
+    uint64_t width = gen->head.dim * sizeof(uint16_t), i, end;
+    uint64_t at = gen->head.vectors_at + row * width;
+    if (atomic_load_explicit(&gen->sound, memory_order_acquire)) return;
+    blocks_of(at, at + width, &i, &end);
+    for (; i < end; i++) {
+        uint64_t from = AKIN__HEAD_BYTES + i * AKIN__BLOCK;
+        uint64_t left = gen->head.digests_at - from;
+        if (atomic_load(&gen->blocks[i]) == NOT_YET)
+            (void)posix_madvise((void *)(gen->map.data + from),
+                                left < AKIN__BLOCK ? left : AKIN__BLOCK,
+                                POSIX_MADV_WILLNEED);
+    }
+}
+
 typedef struct {
     akin__gen *gen;
     uint64_t first;

@@ -286,6 +286,9 @@ static inline akin_status akin__gen_check(akin__gen *gen, uint64_t row,
     if (atomic_load_explicit(&gen->sound, memory_order_acquire)) return AKIN_OK;
     return akin__gen_check_row(gen, row, err);
 }
+/* Asks the disk for what checking a row will read, so that it answers for many
+ * at once. */
+void akin__gen_expect(akin__gen *gen, uint64_t row);
 /* Before all vectors are read: at once, on all processors. */
 akin_status akin__gen_check_all(akin__gen *gen, akin_error *err);
 /* The same without hurry, on the calling thread. AKIN_CANCELLED: progress said

@@ -107,6 +107,8 @@ static akin_status rescore(const akin__view *view, const akin__top *best,
 {
     akin__gen *gen = view->gen;
     uint64_t live = gen->head.rows - (view->dead ? view->dead->count : 0);
+    for (uint32_t i = 0; i < best->n; i++)
+        akin__gen_expect(gen, best->hits[i].label);
     for (uint32_t i = 0; i < best->n; i++) {
         uint64_t row = best->hits[i].label;
         akin_status rc = akin__gen_check(gen, row, err);
