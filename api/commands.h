@@ -76,6 +76,7 @@ typedef struct {
     size_t argc; /* name counted */
     const akin_span *argv;
     akin_reply *reply;
+    bool from_memory; /* fail with AKIN_BUSY rather than read from disk */
 } akin_call;
 
 /* Any status but AKIN_OK becomes an error reply and takes back what was
@@ -121,6 +122,11 @@ void akin_dispatch(akin_call *call);
  * transaction and fill the encoder's batches, VSIMs on one, AKIN_VSIMS_MOST at
  * most, are one search. Returns how many it answered, in their order. */
 size_t akin_dispatch_some(akin_call *calls, size_t n);
+
+/* Runs a request that is answered from memory in about most_ns, such as a search
+ * for a vector, and appends its reply. False: it is not such a one, or turned out
+ * not to be; nothing was done. Waits for nothing: for the loop. */
+bool akin_dispatch_quick(akin_call *call, uint64_t most_ns);
 
 /* Notes in the audit what has destroyed something. address, client: of who asked,
  * NULL and "": this process' user. Best effort: a failure is logged. */
@@ -179,6 +185,9 @@ void akin_info_text(akin_service *service, const char *section, akin_buf *out);
 /* VADDs on one collection, as one put; writes n replies. */
 void akin_vadd_many(akin_call *calls, size_t n, const char *collection);
 
+/* Whether this VSIM asks for ids by a vector alone, in a collection where that
+ * takes most_ns at most. */
+bool akin_vsim_is_quick(const akin_call *call, uint64_t most_ns);
 /* VSIMs on one collection, searched as one; or NULL, and calls is to be
  * dispatched alone. *asked: so many of them. More would have the first wait, and
  * gain little. */

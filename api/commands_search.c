@@ -247,6 +247,7 @@ static akin_status ask(akin_call *c, question *q, akin_results *results,
 {
     akin_status rc = question_parse(c, q, err);
     *missing = false;
+    q->query.from_memory = c->from_memory;
     if (!rc)
         rc = akin_engine_search(c->service->engine, q->collection, &q->query,
                                 results, err);
@@ -299,6 +300,34 @@ akin_status akin_cmd_vsim(akin_call *c, akin_error *err)
     akin_results_clear(&results);
     question_clear(&q);
     return rc;
+}
+
+bool akin_vsim_is_quick(const akin_call *c, uint64_t most_ns)
+{
+    akin_args args = akin_args_of(c, 2);
+    char collection[AKIN_NAME_BYTES + 1];
+    akin_span text;
+    int64_t n = 0, k = DEFAULT_COUNT;
+
+    if (akin_args_word(&args, "FP32"))
+        args.at++;
+    else if (akin_args_word(&args, "VALUES") &&
+             !akin_args_next(&args, "", &text, NULL) &&
+             akin_span_int(text, &n) && n > 0 &&
+             (uint64_t)n <= args.n - args.at)
+        args.at += (size_t)n;
+    else
+        return false;
+    while (args.at < args.n)
+        if (akin_args_word(&args, "COUNT")) {
+            if (akin_args_int(&args, "COUNT", 1, AKIN_QUERY_MAX_K, &k, NULL))
+                return false;
+        } else if (!akin_args_word(&args, "WITHSCORES")) {
+            return false;
+        }
+    return !akin_collection_name(c->argv[1], collection, NULL) &&
+           akin_engine_search_cost(c->service->engine, collection,
+                                   (uint32_t)k) <= most_ns;
 }
 
 struct akin_vsims {

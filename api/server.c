@@ -2,9 +2,10 @@
  *
  *   loop thread   runs akin_server_run. Owns every uv handle, every client, its
  *                 parser and its queue of requests. Runs the commands whose row
- *                 says AKIN_CMD_LOOP. Never decodes, embeds, searches, reads a
- *                 file or touches SQLite, and never waits for a lock that is
- *                 held while any of this happens.
+ *                 says AKIN_CMD_LOOP. Never decodes, embeds, reads a file or
+ *                 touches SQLite, and never waits for a lock that is held while
+ *                 any of this happens. Searches only what takes well below a
+ *                 millisecond, for the one client that asks: see run_quickly.
  *   workers       run one task at a time: its requests, its session and its
  *                 reply belong to the worker until the task is done; the loop
  *                 reads of that session only what it keeps itself. A worker

@@ -106,6 +106,38 @@ static void ask_engine(const part *p, size_t q)
     akin_results_clear(&found);
 }
 
+/* From query q on, every step-th, up to LOAD_TOGETHER; the latency of each is
+ * that of all. */
+static void ask_many(const part *p, size_t q, size_t step)
+{
+    akin_query_term terms[LOAD_TOGETHER];
+    akin_query questions[LOAD_TOGETHER];
+    akin_results found[LOAD_TOGETHER];
+    akin_error errs[LOAD_TOGETHER];
+    uint64_t start = akin_mono_ns();
+    size_t n = 0;
+    for (; n < LOAD_TOGETHER && q + n * step < p->queries->n; n++) {
+        terms[n] = (akin_query_term){.kind = AKIN_TERM_VECTOR,
+                                     .weight = 1,
+                                     .vector = p->queries->floats +
+                                               (q + n * step) * LOAD_DIM,
+                                     .dim = LOAD_DIM};
+        questions[n] =
+            (akin_query){.terms = &terms[n], .nterms = 1, .k = LOAD_K};
+    }
+    akin_engine_search_many(p->who->engine, LOAD_NAME, questions, n, found,
+                            errs);
+    for (size_t i = 0; i < n; i++) {
+        if (errs[i].status) load_die("search", errs[i].message);
+        for (size_t j = 0; j < found[i].n; j++)
+            p->rows[(q + i * step) * LOAD_K + j] =
+                atoll(found[i].matches[j].id);
+        akin_results_clear(&found[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        p->latency_ns[q + i * step] = akin_mono_ns() - start;
+}
+
 static void append(redisContext *link, const part *p, size_t q)
 {
     bool text = p->who->by == LOAD_SOCKET_TEXT;
@@ -152,6 +184,9 @@ static void *run_part(void *arg)
     uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     if (p->who->by == LOAD_SOCKET || p->who->by == LOAD_SOCKET_TEXT) {
         ask_socket(p, step);
+    } else if (p->who->by == LOAD_MANY) {
+        for (size_t q = p->thread; q < p->queries->n; q += step * LOAD_TOGETHER)
+            ask_many(p, q, step);
     } else {
         for (size_t q = p->thread; q < p->queries->n; q += step) {
             uint64_t start = akin_mono_ns();

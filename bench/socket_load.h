@@ -10,10 +10,11 @@
 #include "akin_engine.h"
 #include "ann_rivals.h"
 
-#define LOAD_K       10
-#define LOAD_DIM     512
-#define LOAD_NAME    "bench"
-#define LOAD_THREADS 64
+#define LOAD_K        10
+#define LOAD_DIM      512
+#define LOAD_NAME     "bench"
+#define LOAD_THREADS  64
+#define LOAD_TOGETHER 8 /* queries of a call of LOAD_MANY */
 
 /* What all of them are asked. */
 typedef struct {
@@ -26,7 +27,13 @@ typedef struct {
     size_t *text_sizes;
 } load_queries;
 
-typedef enum { LOAD_ENGINE, LOAD_SOCKET, LOAD_SOCKET_TEXT, LOAD_FAISS } load_by;
+typedef enum {
+    LOAD_ENGINE,
+    LOAD_MANY, /* akin_engine_search_many */
+    LOAD_SOCKET,
+    LOAD_SOCKET_TEXT,
+    LOAD_FAISS
+} load_by;
 
 /* Who is asked, and how. */
 typedef struct {

@@ -584,6 +584,8 @@ typedef struct {
     bool with_vectors;   /* of the space searched; fused: the picture's */
     bool include_self;   /* items named as ITEM terms may be matches */
     uint32_t timeout_ms; /* 0: none */
+    bool from_memory;    /* where ids alone are asked for: fail with AKIN_BUSY
+                            rather than read one from disk */
 } akin_query;
 
 typedef struct {
@@ -625,6 +627,11 @@ AKIN_API void akin_engine_search_many(akin_engine *engine,
                                       const char *collection,
                                       const akin_query *queries, size_t n,
                                       akin_results *out, akin_error *errs);
+
+/* About how long a search by one vector for k items takes, ns; UINT64_MAX: not
+ * known, or long. Waits for nothing. */
+AKIN_API uint64_t akin_engine_search_cost(akin_engine *engine,
+                                          const char *collection, uint32_t k);
 
 /* Unit embeddings by the collection's model (NULL: the engine's), *out for
  * akin_free. */

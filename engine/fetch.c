@@ -135,6 +135,8 @@ static akin_status fetch_ids(fetching *f, uint64_t *nums)
             asked.at[missing++] = i;
         }
     }
+    if (!rc && missing && p->query->from_memory)
+        rc = akin_fail(f->err, AKIN_BUSY, "%zu ids are not in memory", missing);
     if (!rc && missing)
         rc = akin_storage_get_many(p->engine->storage, p->collection->num, nums,
                                    missing, 0, fetch_id, &asked, f->err);

@@ -660,6 +660,24 @@ void akin_engine_search_many(akin_engine *engine, const char *collection,
     akin_free(all);
 }
 
+uint64_t akin_engine_search_cost(akin_engine *engine, const char *collection,
+                                 uint32_t k)
+{
+    const akin_query query = {.k = k};
+    asking a = asking_of(engine, &query, 0);
+    /* a reader beside a writer looks into the store first */
+    if (engine->read_only ||
+        akin__collection_find(engine, collection, &a.c, NULL))
+        return UINT64_MAX;
+    a.view = akin__view_hold(a.c);
+    plan(&a);
+    akin_search_params params = space_params(&a, only_space(&a), k);
+    uint64_t ns = akin_index_cost_ns(a.view->index[only_space(&a)], &params);
+    akin__view_release(a.view);
+    akin__collection_release(a.c);
+    return ns;
+}
+
 /* ---- embeddings for their own sake ------------------------------------------------------------- */
 
 akin_status akin__model_for(akin_engine *engine, const char *collection,

@@ -167,6 +167,11 @@ void akin_index_settings_for(const akin_index *index,
                              const akin_search_params *params,
                              akin_index_settings *out);
 
+/* About how long a search of one query would take, of what is in memory, ns.
+ * UINT64_MAX: part of the file has still to be compared with its digest. */
+uint64_t akin_index_cost_ns(const akin_index *index,
+                            const akin_search_params *params);
+
 /* The stored vector of a label as dim floats, as put (not scaled).
  * Fails with AKIN_NOT_FOUND, AKIN_CORRUPT. */
 akin_status akin_index_get(const akin_index *index, uint64_t label, float *out,

@@ -254,6 +254,28 @@ akin_status akin_index_search(const akin_index *index, const float *queries,
     return rc;
 }
 
+uint64_t akin_index_cost_ns(const akin_index *index,
+                            const akin_search_params *params)
+{
+    akin_search_params p = *params;
+    akin__view view = akin__view_get(index);
+    const akin__gen *gen = view.gen;
+    akin__plan plan = {.exact = true};
+    double cost = akin__exact_cost((double)view.delta_rows, index->dim);
+    bool sound =
+        !gen || atomic_load_explicit(&gen->sound, memory_order_acquire);
+    if (p.recall == 0) p.recall = index->recall;
+    if (gen && gen->head.rows) {
+        akin__plan_for(&view, &p, &plan);
+        cost += plan.exact
+                    ? akin__exact_cost((double)gen->head.rows, index->dim)
+                    : akin__ivf_cost(&gen->head, plan.nprobe, plan.candidates,
+                                     1, view.dead != NULL);
+    }
+    akin__view_drop(&view);
+    return sound ? (uint64_t)cost : UINT64_MAX;
+}
+
 /* ---- sample --------------------------------------------------------------------- */
 
 uint64_t akin__random(uint64_t *state)

@@ -178,6 +178,44 @@ static void words(void **state)
     akin_free(dir);
 }
 
+/* What the server's loop asks before it searches itself, and how it does. */
+static void from_memory_or_not_at_all(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    float vector[DIM];
+    akin_results found;
+    akin_error error;
+    engine = open_engine(dir, NULL);
+    assert_true(akin_engine_search_cost(engine, "v", 10) == UINT64_MAX);
+    put_items();
+    uint64_t cost = akin_engine_search_cost(engine, "v", 10);
+    assert_in_range(cost, N, 1000 * N);
+    akin_engine_close(engine);
+
+    engine = open_engine(dir, NULL); /* it remembers no ids yet */
+    assert_int_equal(akin_engine_search_cost(engine, "v", 10), cost);
+    fill(vector, 77);
+    akin_query_term term = {
+        .kind = AKIN_TERM_VECTOR, .weight = 1, .vector = vector, .dim = DIM};
+    akin_query query = one_term(&term, 10);
+    query.from_memory = true;
+    assert_int_equal(akin_engine_search(engine, "v", &query, &found, &error),
+                     AKIN_BUSY);
+    assert_int_equal(found.n, 0);
+    query.from_memory = false;
+    must(akin_engine_search(engine, "v", &query, &found, err));
+    assert_int_equal(found.n, 10);
+    akin_results_clear(&found);
+    query.from_memory = true;
+    must(akin_engine_search(engine, "v", &query, &found, err));
+    assert_int_equal(found.n, 10);
+    akin_results_clear(&found);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
 static atomic_bool over;
 
 /* Removes the items near number 0 and puts them again. */
@@ -243,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_in_all_ways),
         cmocka_unit_test(words),
+        cmocka_unit_test(from_memory_or_not_at_all),
         cmocka_unit_test(k_matches_though_items_go),
     };
     return cmocka_run_group_tests_name("engine/search_many", tests, NULL, NULL);
