@@ -98,15 +98,17 @@ typedef struct {
     char hex[2 * AKIN_SHA256_BYTES + 1];
 } sending;
 
+/* Before all is sent; RECOVER looks again and has the last word. */
 static akin_status check_collection(const akin_cli *cli, akin_error *err)
 {
     akin_span argv[] = {akin_span_of("AKIN.INFO"),
                         akin_span_of(cli->collection)};
     redisReply *info = NULL;
 
-    if (akin_cli_has(cli, "force") ||
-        akin_link_call(cli->link, argv, 2, &info, NULL))
-        return AKIN_OK;
+    if (akin_cli_has(cli, "force")) return AKIN_OK;
+    akin_status rc = akin_link_call(cli->link, argv, 2, &info, err);
+    if (rc == AKIN_INVALID) return AKIN_OK; /* its reply: there is none */
+    if (rc) return rc;
     freeReplyObject(info);
     return akin_fail(err, AKIN_EXISTS,
                      "there is a collection '%s'; --force replaces it",
@@ -198,6 +200,7 @@ static akin_status recover(sending *s, akin_error *err)
     akin_words_add(&words, "RECOVER");
     akin_words_add(&words, s->cli->collection);
     akin_words_add(&words, s->hex);
+    if (akin_cli_has(s->cli, "force")) akin_words_add(&words, "REPLACE");
     akin_status rc = akin_watch_call(&s->watch, &words, &reply, err);
     if (!rc) freeReplyObject(reply);
     return rc;

@@ -125,7 +125,7 @@ static akin_status write_piece(akin_call *c, akin_args *args, akin_error *err)
     return rc;
 }
 
-/* RECOVER collection sha256 */
+/* RECOVER collection sha256 [REPLACE] */
 static akin_status recover(akin_call *c, akin_args *args, akin_error *err)
 {
     char name[AKIN_NAME_BYTES + 1], sha256[65];
@@ -133,6 +133,7 @@ static akin_status recover(akin_call *c, akin_args *args, akin_error *err)
 
     akin_status rc = akin_args_next(args, "a collection", &collection, err);
     if (!rc) rc = akin_args_next(args, "a SHA-256", &digest, err);
+    bool replace = !rc && akin_args_word(args, "REPLACE");
     if (!rc && args->at < args->n)
         rc = akin_bad_option(args->argv[args->at], err);
     if (!rc) rc = akin_collection_name(collection, name, err);
@@ -143,7 +144,7 @@ static akin_status recover(akin_call *c, akin_args *args, akin_error *err)
     memcpy(sha256, digest.data, 64);
     sha256[64] = 0;
     rc = akin_engine_snapshot_recover(c->service->engine, name, NULL, sha256,
-                                      note_progress, c->service, err);
+                                      replace, note_progress, c->service, err);
     end(&c->service->snapshot);
     if (rc) return rc;
     akin_audit_call(c, akin_command_find(c->argv[0]));

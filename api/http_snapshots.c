@@ -101,7 +101,8 @@ akin_status akin__http_recover_snapshot(akin_http_call *call, akin_error *err)
                        "Validation error in JSON body: `location` is missing");
     if (!rc)
         rc = akin_engine_snapshot_recover(call->engine, call->params[0],
-                                          location, checksum, go_on, call, err);
+                                          location, checksum, true, go_on, call,
+                                          err);
     if (!rc) akin_buf_text(&call->out, "true");
     return not_there(rc, location, err);
 }

@@ -1051,19 +1051,17 @@ AKIN_API akin_status akin_engine_snapshot_open(akin_engine *engine,
                                                akin_snapshot_info *out, int *fd,
                                                akin_error *err);
 /* Makes the collection, under its name or an alias, what it was in the snapshot:
- * one that is there is replaced in one step when everything is read and checked,
- * else it is made; its aliases stay. location: the name of one of its own
+ * one that is there is, with `replace`, replaced in one step when everything is
+ * read and checked, else AKIN_EXISTS; its aliases stay. location: the name of one of its own
  * snapshots, or "file://" and a path below DIR/snapshots; NULL: what was
  * uploaded, which is gone afterwards. sha256: what it must be; may be NULL but
  * with an upload. Other writes wait while rows are copied. Fails with
  * AKIN_NOT_FOUND, AKIN_BAD_DATA (damaged), AKIN_UNSUPPORTED (of a whole store;
  * of a newer akin; an address), AKIN_BUSY, AKIN_CANCELLED. */
-AKIN_API akin_status akin_engine_snapshot_recover(akin_engine *engine,
-                                                  const char *collection,
-                                                  const char *location,
-                                                  const char *sha256,
-                                                  akin_progress_call *progress,
-                                                  void *user, akin_error *err);
+AKIN_API akin_status akin_engine_snapshot_recover(
+    akin_engine *engine, const char *collection, const char *location,
+    const char *sha256, bool replace, akin_progress_call *progress, void *user,
+    akin_error *err);
 /* Appends bytes to the one snapshot that is being uploaded, which has `offset`
  * bytes so far; 0: begins another. No bytes at 0: drops it. AKIN_INVALID. */
 AKIN_API akin_status akin_engine_snapshot_upload(akin_engine *engine,

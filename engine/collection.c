@@ -619,7 +619,8 @@ static akin_status swap_in(akin_engine *engine, akin__collection *fresh,
 }
 
 akin_status akin__collection_replace(akin_engine *engine, const char *name,
-                                     uint32_t num, akin_error *err)
+                                     uint32_t num, bool replace,
+                                     akin_error *err)
 {
     akin__collection *fresh = NULL, *old = NULL;
     akin_collection from = {0};
@@ -629,6 +630,11 @@ akin_status akin__collection_replace(akin_engine *engine, const char *name,
     if (!rc) rc = collection_open(engine, &from, &fresh, err);
     akin_collection_clear(&from);
     if (!rc && akin__collection_find(engine, name, &old, NULL)) old = NULL;
+    if (old && !replace) {
+        rc = akin_fail(err, AKIN_EXISTS, "there is a collection '%s'", name);
+        akin__collection_release(old);
+        old = NULL;
+    }
     if (old) {
         akin__jobs_cancel_collection(engine->jobs, name);
         akin__freeze(old);

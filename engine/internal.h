@@ -231,9 +231,11 @@ void akin__collection_hold(akin__collection *c);
 void akin__collection_release(akin__collection *c); /* no-op on NULL */
 akin_status akin__check_collection_name(const char *name, akin_error *err);
 /* Opens collection `num`, which has no name yet, and puts it in the place of
- * `name` (made when missing); drops num when that fails. */
+ * `name` (made when missing; not `replace` and there: AKIN_EXISTS); drops num
+ * when that fails. */
 akin_status akin__collection_replace(akin_engine *engine, const char *name,
-                                     uint32_t num, akin_error *err);
+                                     uint32_t num, bool replace,
+                                     akin_error *err);
 /* The name itself, or the collection's whose alias it is, into out
  * (AKIN_NAME_BYTES + 1); unknown ones as they are. */
 void akin__real_name(akin_engine *engine, const char *name, char *out);

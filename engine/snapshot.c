@@ -498,15 +498,29 @@ static bool unpacked(void *user, uint64_t done)
     return tell(m, "unpacking");
 }
 
+/* Known before anything is read; looked at again in the end. */
+static akin_status is_free(akin_engine *engine, const char *collection,
+                           akin_error *err)
+{
+    akin__collection *c = NULL;
+    akin_status rc = akin__collection_find(engine, collection, &c, err);
+
+    akin__collection_release(c);
+    if (rc) return rc == AKIN_NOT_FOUND ? AKIN_OK : rc;
+    return akin_fail(err, AKIN_EXISTS, "there is a collection '%s'",
+                     collection);
+}
+
 static akin_status recover_in(making *m, const char *collection,
                               const char *folder, const char *path,
-                              const char *sha256, akin_error *err)
+                              const char *sha256, bool replace, akin_error *err)
 {
     uint8_t digest[AKIN_SHA256_BYTES];
     akin_write_result result = {0};
     akin_write op = {.kind = AKIN_WRITE_IMPORT, .dir = folder};
 
-    akin_status rc = akin__remove_tree(folder, err);
+    akin_status rc = replace ? AKIN_OK : is_free(m->engine, collection, err);
+    if (!rc) rc = akin__remove_tree(folder, err);
     if (!rc) rc = akin_dir_make(folder, err);
     if (!rc)
         rc = akin__tar_unpack(path, folder, files, 2, unpacked, m, digest, err);
@@ -521,14 +535,14 @@ static akin_status recover_in(making *m, const char *collection,
     }
     if (!rc)
         rc = akin__collection_replace(m->engine, collection,
-                                      (uint32_t)result.num, err);
+                                      (uint32_t)result.num, replace, err);
     return rc;
 }
 
 akin_status akin_engine_snapshot_recover(akin_engine *engine,
                                          const char *collection,
                                          const char *location,
-                                         const char *sha256,
+                                         const char *sha256, bool replace,
                                          akin_progress_call *progress,
                                          void *user, akin_error *err)
 {
@@ -547,8 +561,8 @@ akin_status akin_engine_snapshot_recover(akin_engine *engine,
         rc = akin_fail(err, AKIN_BUSY, "another snapshot is being made");
     } else if (!rc) {
         akin__real_name(engine, collection, real);
-        rc =
-            recover_in(&m, real, folder, location ? path : upload, sha256, err);
+        rc = recover_in(&m, real, folder, location ? path : upload, sha256,
+                        replace, err);
         (void)akin__remove_tree(folder, NULL);
         if (!location) unlink(upload);
         pthread_mutex_unlock(&engine->snapshot_lock);

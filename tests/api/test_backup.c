@@ -257,6 +257,16 @@ static void the_command_over_a_socket(void **state)
         {"WRITE 4 hello", "-ERR the upload has 5 bytes, these begin at 4\n"},
         {"WRITE 5 hello", "+OK\n"},
         {"RECOVER new abc", "-ERR a SHA-256 has 64 digits\n"},
+        {"RECOVER new abc REPLACED", "-ERR ~\n"},
+        {"RECOVER other "
+         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+         "-ERR there is a collection 'other'\n"},
+        {"WRITE 0 hello", "+OK\n"},
+        {"RECOVER other "
+         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef "
+         "REPLACE",
+         "-ERR ~\n"},
+        {"WRITE 0 hello", "+OK\n"},
         {"RECOVER new "
          "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
          "-ERR ~\n"},

@@ -259,8 +259,8 @@ static void pictures_captions_and_thumbnails_come_along(void **state)
 
 static void recover(const char *collection, const char *name)
 {
-    must(akin_engine_snapshot_recover(engine, collection, name, NULL, NULL,
-                                      NULL, err));
+    must(akin_engine_snapshot_recover(engine, collection, name, NULL, true,
+                                      NULL, NULL, err));
 }
 
 static void expect_picture(const char *collection, const char *id,
@@ -386,6 +386,43 @@ static void readers_see_the_old_or_the_new(void **state)
     put("shop", 60, 10);
     assert_int_equal(count(engine, "shop", ""), 70);
     clean(engine);
+}
+
+/* The collection that is made while the snapshot is read. */
+static bool make_when_it_imports(void *user, const akin_progress *p)
+{
+    if (!strcmp(p->phase, "importing")) make(user);
+    return true;
+}
+
+static void a_collection_is_replaced_only_when_told(void **state)
+{
+    (void)state;
+    akin_snapshot_info made;
+    make("shop");
+    put("shop", 0, 50);
+    must(akin_engine_snapshot_create(engine, "shop", NULL, NULL, &made, err));
+    put("shop", 50, 10);
+    assert_int_equal(akin_engine_snapshot_recover(engine, "shop", made.name,
+                                                  NULL, false, NULL, NULL,
+                                                  NULL),
+                     AKIN_EXISTS);
+    assert_int_equal(count(engine, "shop", ""), 60);
+    char *file =
+        akin_format("file://%s/snapshots/collections/shop/%s", dir, made.name);
+    char late[] = "late";
+    assert_int_equal(akin_engine_snapshot_recover(engine, late, file, NULL,
+                                                  false, make_when_it_imports,
+                                                  late, NULL),
+                     AKIN_EXISTS);
+    assert_int_equal(count(engine, late, ""), 0);
+    put(late, 0, 3);
+    assert_int_equal(count(engine, late, ""), 3);
+    must(akin_engine_snapshot_recover(engine, "free", file, NULL, false, NULL,
+                                      NULL, err));
+    assert_int_equal(count(engine, "free", ""), 50);
+    clean(engine);
+    akin_free(file);
 }
 
 static bool count_one(void *user, const akin_collection *c)
@@ -562,6 +599,7 @@ int main(void)
         T(pictures_captions_and_thumbnails_come_along),
         T(it_is_of_one_moment),
         T(what_is_recovered_is_what_was),
+        T(a_collection_is_replaced_only_when_told),
         T(readers_see_the_old_or_the_new),
         T(a_half_recovered_collection_goes_at_the_next_open),
         T(a_cancelled_snapshot_leaves_nothing),
