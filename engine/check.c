@@ -117,6 +117,27 @@ static akin_status check_search(checking *k, uint64_t label, akin_error *err)
     return rc;
 }
 
+static bool go_on(void *user, const char *phase, uint64_t done, uint64_t total)
+{
+    (void)phase, (void)done, (void)total;
+    return !akin__meter_stopped(user);
+}
+
+/* Reads the files while writers go on, so that the verify of check_space finds
+ * every block compared; it is that one which tells of damage. */
+static akin_status read_files(checking *k, akin_error *err)
+{
+    akin__view *view = akin__view_hold(k->c);
+    akin_error why = {0};
+    akin_status rc = AKIN_OK;
+    for (int i = 0; i < AKIN_SPACES && !rc; i++) {
+        rc = akin_index_verify(view->index[i], go_on, k->meter, &why);
+        if (rc == AKIN_CORRUPT) rc = AKIN_OK;
+    }
+    akin__view_release(view);
+    return rc ? akin_fail(err, rc, "%s", why.message) : AKIN_OK;
+}
+
 static akin_status check_space(checking *k, akin_error *err)
 {
     enum { SAMPLE = sizeof k->sampled / sizeof *k->sampled };
@@ -127,7 +148,7 @@ static akin_status check_space(checking *k, akin_error *err)
 
     k->count = 0;
     akin_status rc =
-        akin_index_verify(k->view->index[k->space], NULL, NULL, &damage);
+        akin_index_verify(k->view->index[k->space], go_on, k->meter, &damage);
     if (rc == AKIN_CORRUPT) {
         problem(k, "%s, %s: %s", k->c->name, space_name(k->space),
                 damage.message);
@@ -167,15 +188,20 @@ static akin_status repair(checking *k, akin_error *err)
     return rc;
 }
 
-/* Writers wait meanwhile: what is compared must not move. */
+/* Writers wait meanwhile: what is compared must not move. `renewing` comes
+ * before the freeze, as in akin__view_renew: both empty the same folders. */
 static akin_status check_collection(checking *k, bool may_repair,
                                     akin_error *err)
 {
     akin_collection from = {0};
     bool hold = !k->engine->read_only;
-    akin_status rc = AKIN_OK;
 
-    if (hold) akin__freeze(k->c);
+    akin_status rc = read_files(k, err);
+    if (rc) return rc;
+    if (hold) {
+        pthread_mutex_lock(&k->c->renewing);
+        akin__freeze(k->c);
+    }
     k->view = akin__view_hold(k->c);
     k->index_problems = 0;
     k->expected = akin_calloc(k->view->dim, sizeof *k->expected);
@@ -194,7 +220,10 @@ static akin_status check_collection(checking *k, bool may_repair,
     akin_free(k->expected);
     akin_free(k->found);
     akin__view_release(k->view);
-    if (hold) akin__thaw(k->c);
+    if (hold) {
+        akin__thaw(k->c);
+        pthread_mutex_unlock(&k->c->renewing);
+    }
     return rc;
 }
 

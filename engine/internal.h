@@ -200,7 +200,8 @@ typedef struct akin__collection {
     char name[AKIN_NAME_BYTES + 1];
     float recall; /* wanted; 0: option index.recall */
 
-    pthread_mutex_t renewing; /* held while the view is renewed */
+    pthread_mutex_t renewing; /* held while the view is renewed; taken before
+                                 the collection is frozen, never after */
     pthread_mutex_t lock;     /* all below */
     pthread_cond_t calm;      /* writers became 0, or frozen became false */
     akin__view *view;
