@@ -157,8 +157,28 @@ akin_status akin_engine_thumbnail(akin_engine *engine, const char *collection,
 
 /* ---- changing --------------------------------------------------------------------------- */
 
-/* Carries out `op` for each id, in one transaction, and publishes; *changed: how many there
- * were. Ids that are not there do not count. */
+/* Of a write that was committed: the first failure that is not an id that was
+ * not there. The others stand all the same. */
+static akin_status count_changes(akin__collection *c,
+                                 const akin_write_result *results, size_t n,
+                                 bool removed, size_t *changed, akin_error *err)
+{
+    akin_status rc = AKIN_OK;
+    for (size_t i = 0; i < n; i++) {
+        const akin_write_result *r = &results[i];
+        if (!r->status) {
+            ++*changed;
+            if (removed) akin__ids_forget(c->engine->ids, r->num);
+        } else if (r->status != AKIN_NOT_FOUND && !rc) {
+            if (err) *err = r->error;
+            rc = r->status;
+        }
+    }
+    return rc;
+}
+
+/* Carries out `op` for each id, in one transaction, and publishes; *changed:
+ * how many there were. Ids that are not there do not count. */
 static akin_status change_each(akin__collection *c, akin_write op,
                                const akin_span *ids, size_t n, size_t *changed,
                                akin_error *err)
@@ -179,18 +199,12 @@ static akin_status change_each(akin__collection *c, akin_write op,
     }
     if (!rc && nops)
         rc = akin_storage_write(c->engine->storage, ops, nops, results, err);
-    for (size_t i = 0; i < nops && !rc; i++) {
-        if (!results[i].status) {
-            ++*changed;
-            if (op.kind == AKIN_WRITE_REMOVE)
-                akin__ids_forget(c->engine->ids, results[i].num);
-        } else if (results[i].status != AKIN_NOT_FOUND) {
-            if (err) *err = results[i].error;
-            rc = results[i].status;
-        }
-    }
+    if (!rc)
+        rc = count_changes(c, results, nops, op.kind == AKIN_WRITE_REMOVE,
+                           changed, err);
     if (*changed) {
-        akin_status published = akin__publish(c, results, nops, err);
+        akin_status published =
+            akin__publish(c, results, nops, rc ? NULL : err);
         if (!rc) rc = published;
     }
     akin_free(items);
