@@ -60,6 +60,13 @@ static bool all_zero(const akin__far *far)
     return memcmp(far, &zeros, sizeof zeros) == 0;
 }
 
+static bool too_many(const akin_curve *curves, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (curves[i].n_points > AKIN_CURVE_POINTS) return true;
+    return false;
+}
+
 akin_status akin__curves_unpack(const akin__head *head, const uint8_t *file,
                                 akin__curve_set *set, akin_error *err)
 {
@@ -67,6 +74,10 @@ akin_status akin__curves_unpack(const akin__head *head, const uint8_t *file,
     uint8_t digest[AKIN_SHA256_BYTES];
     akin_status rc;
     memset(set, 0, sizeof *set);
+    if (too_many(head->curves, AKIN__HEAD_CURVES))
+        return akin_fail(err, AKIN_CORRUPT,
+                         "a recall curve of more than %d points",
+                         AKIN_CURVE_POINTS);
     for (int kind = 0; kind < AKIN__KINDS; kind++)
         for (int level = 0; level < AKIN__HEAD_LEVELS; level++)
             set->level[kind][level] = head->curves[head_place(kind, level)];

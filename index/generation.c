@@ -310,8 +310,9 @@ akin_status akin__gen_open(int fd, const char *path, uint32_t dim,
     if (rc) goto done;
     memcpy(&gen->head, gen->map.data, sizeof gen->head);
     rc = check_head(&gen->head, gen->map.size, path, dim, fingerprint, err);
-    if (!rc)
-        rc = akin__curves_unpack(&gen->head, gen->map.data, &gen->curves, err);
+    if (rc) goto done;
+    rc = akin__curves_unpack(&gen->head, gen->map.data, &gen->curves, err);
+    if (rc) rc = akin_fail_prefix(err, rc, "%s", path);
     if (rc) goto done;
     if (check) rc = check_most(gen, err);
     if (rc) goto done;

@@ -204,6 +204,61 @@ static void test_flipped_anywhere(void **state)
     remove_folder(dir);
 }
 
+static void count_and_keep(void *user, akin_log_level level, const char *line)
+{
+    count_warnings(NULL, level, line);
+    snprintf(user, 600, "%s", line);
+}
+
+/* Well digested, so written by somebody else: each kind of curve in turn says
+ * that it has more points than there is room for. */
+static void test_more_points_than_fit(void **state)
+{
+    (void)state;
+    char *dir, *path = make_generation(&dir), last[600];
+    uint8_t *data;
+    size_t size;
+    uint64_t live;
+    akin_error err;
+    ok(akin_file_read(path, SIZE_MAX, &data, &size, &err), &err);
+    akin__head *head = test_calloc(1, sizeof *head);
+    akin__far *far = test_calloc(1, sizeof *far);
+    akin_log_set(AKIN_LOG_WARN, count_and_keep, last);
+    for (int i = 0; i <= AKIN__HEAD_CURVES; i++) {
+        memcpy(head, data, sizeof *head);
+        memcpy(far, data + sizeof *head, sizeof *far);
+        if (i < AKIN__HEAD_CURVES)
+            head->curves[i].n_points = AKIN_CURVE_POINTS + 1;
+        else
+            far->curves[1][AKIN__FAR_LEVELS - 1].n_points =
+                AKIN__FAR_POINTS + 1;
+        ok(akin_sha256_of((akin_span){head, offsetof(akin__head, digest)},
+                          head->digest, &err),
+           &err);
+        ok(akin_sha256_of((akin_span){far, offsetof(akin__far, digest)},
+                          far->digest, &err),
+           &err);
+        FILE *f = fopen(path, "r+b");
+        assert_non_null(f);
+        assert_int_equal(fwrite(head, sizeof *head, 1, f), 1);
+        assert_int_equal(fwrite(far, sizeof *far, 1, f), 1);
+        assert_int_equal(fclose(f), 0);
+        warnings = 0;
+        assert_int_equal(reopen(dir, DIM, &live), 0);
+        assert_int_equal(warnings, 1);
+        assert_non_null(strstr(last, path));
+        assert_non_null(strstr(last, "points"));
+    }
+    akin_log_set(AKIN_LOG_WARN, count_warnings, NULL);
+    write_all(path, data, size);
+    assert_int_equal(reopen(dir, DIM, &live), 99);
+    test_free(head);
+    test_free(far);
+    akin_free(data);
+    akin_free(path);
+    remove_folder(dir);
+}
+
 /* Searches in several threads while the rest is compared. */
 static void *ask_in_thread(void *arg)
 {
@@ -318,6 +373,7 @@ int main(void)
     akin_log_set(AKIN_LOG_WARN, count_warnings, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flipped_anywhere),
+        cmocka_unit_test(test_more_points_than_fit),
         cmocka_unit_test(test_compared_while_searched),
         cmocka_unit_test(test_cut_anywhere),
         cmocka_unit_test(test_other_model),
