@@ -82,7 +82,8 @@ static uint64_t *changed_since(const akin__collection *c, uint64_t version,
 
 /* ---- the cache ------------------------------------------------------------------ */
 
-/* In place of an older one of the filter, or of the one not used for longest. */
+/* In place of an older one of the filter, or of the one not used for longest;
+ * not when another thread was quicker with a newer one. */
 static void remember(akin__collection *c, akin__selection *selection)
 {
     akin_filter filter = {.text = akin_span_of(selection->text),
@@ -97,11 +98,14 @@ static void remember(akin__collection *c, akin__selection *selection)
     for (size_t i = 0; i < AKIN__SELECTIONS; i++)
         if (matches(c->selections[i], filter)) slot = i;
     akin__selection *old = c->selections[slot];
-    c->selections[slot] = selection;
-    selection->used = ++c->clock;
-    atomic_fetch_add(&selection->refs, 1);
+    bool newer = !matches(old, filter) || old->version <= selection->version;
+    if (newer) {
+        c->selections[slot] = selection;
+        selection->used = ++c->clock;
+        atomic_fetch_add(&selection->refs, 1);
+    }
     pthread_mutex_unlock(&c->lock);
-    akin__selection_release(old);
+    if (newer) akin__selection_release(old);
 }
 
 typedef struct {
@@ -118,7 +122,7 @@ static bool mark(void *user, const uint64_t *nums, size_t n)
     return !m->rc;
 }
 
-/* Of `old`, when it is not NULL, and of the n items that changed since. */
+/* Of `old` and of the n items that changed since. */
 static akin_status ask_about(akin__collection *c,
                              const akin_predicate *predicate,
                              const akin_selector *old, const uint64_t *nums,
