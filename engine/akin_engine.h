@@ -614,7 +614,10 @@ AKIN_API void akin_results_clear(akin_results *results);
  * message has the column), AKIN_NOT_FOUND (collection, item of a term),
  * AKIN_WRONG_MODEL (text or picture, and the collection's vectors are of another
  * model than the one that is here), AKIN_UNSUPPORTED (text or picture and the
- * collection has no model), AKIN_BAD_DATA (the picture), AKIN_TIMEOUT. */
+ * collection has no model), AKIN_BAD_DATA (the picture), AKIN_TIMEOUT.
+ * What is removed while it searches is left out and made up for by those that
+ * come next; not where k + offset is near AKIN_QUERY_MAX_K, beyond which nothing
+ * is searched for: there may then be fewer than k matches. */
 AKIN_API akin_status akin_engine_search(akin_engine *engine,
                                         const char *collection,
                                         const akin_query *query,
