@@ -1,9 +1,10 @@
 /* What a search does: scan, or so many lists and candidates.
  *
- * The recall curves say what an unfiltered search of so many neighbours needs. Under a filter nprobe grows as the survivors thin out, so that as many
- * of them are looked at as without one; past some point a scan of all survivors
- * is cheaper, and exact. Costs below are nanoseconds of one Zen 4 core; only
- * their ratios matter. */
+ * The recall curves say what an unfiltered search of so many neighbours needs.
+ * Under a filter nprobe grows as the survivors thin out, so that as many of them
+ * are looked at as without one; past some point a scan of all survivors is
+ * cheaper, and exact. Costs below are nanoseconds of one Zen 4 core; only their
+ * ratios matter. */
 #include "internal.h"
 
 #include <math.h>
@@ -63,10 +64,11 @@ static double between(double near, double far, double t)
 /* Settings for all rows and any k up to the last level's, between the levels by
  * the logarithm of k, and nearer to the level above: once the neighbours begin
  * to lie in other clusters the need grows fast, then slower (at 200,000 words
- * reached 0.938 of 0.95 with k = 200 halfway between 100 and 300). Where the level above does not reach the recall below the
- * cost of a scan, or was not measured, all lists and 32 candidates for a
- * neighbour stand for it, which miss next to nothing: what lies between is then
- * more than is needed, and too dear where it is far. */
+ * reached 0.938 of 0.95 with k = 200 halfway between 100 and 300). Where the
+ * level above does not reach the recall below the cost of a scan, or was not
+ * measured, all lists and 32 candidates for a neighbour stand for it, which miss
+ * next to nothing: what lies between is then more than is needed, and too dear
+ * where it is far. */
 static bool pick_for(const akin__view *view, akin_query_kind kind, float recall,
                      double k, akin__plan *plan)
 {
