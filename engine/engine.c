@@ -242,6 +242,7 @@ static akin_status open_parts(akin_engine *engine,
         rc = akin_pool_open(akin__threads(engine), 0, "akin-decode",
                             &engine->decoders, err);
     if (!rc && !engine->read_only) rc = akin_dir_make(engine->index_dir, err);
+    if (!rc && !engine->read_only) rc = akin__snapshots_sweep(engine, err);
     if (!rc) rc = akin__collections_open(engine, err);
     if (!rc && options->load_model && engine->model_dir)
         rc = akin__model_get(engine, engine->model_dir, &model, err);

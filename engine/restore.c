@@ -22,6 +22,7 @@ typedef struct {
     char *making; /* DIR.restoring */
     int making_fd, lock_fd;
     bool there, empty; /* dir */
+    mode_t mode;       /* dir's, where it is there */
     akin_progress_call *call;
     void *user;
     uint64_t total; /* bytes of the file */
@@ -49,6 +50,8 @@ static akin_status look_at_target(restoring *r, akin_error *err)
 
     if (!dir && errno == ENOENT) return AKIN_OK;
     if (!dir) return akin_fail_errno(err, errno, "cannot open %s", r->dir);
+    struct stat st;
+    if (!fstat(dirfd(dir), &st)) r->mode = st.st_mode & 07777;
     r->there = r->empty = true;
     for (struct dirent *e; (e = readdir(dir));)
         r->empty &= !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
@@ -89,11 +92,43 @@ static akin_status lock_target(restoring *r, akin_error *err)
                : AKIN_OK;
 }
 
-/* An empty DIR.restoring that is only ours; one of a process that died is
- * emptied. */
+/* Whether a restore makes a file of that name in DIR.restoring. */
+static bool is_ours(const char *name)
+{
+    static const char *const behind[] = {"", "-wal", "-shm", "-journal"};
+
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        size_t n = strlen(files[i]);
+        for (size_t j = 0; j < 4 && !strncmp(name, files[i], n); j++)
+            if (!strcmp(name + n, behind[j])) return true;
+    }
+    return !strcmp(name, "LOCK");
+}
+
+/* Empties it; touches nothing when there is something else in it. */
+static akin_status empty_place(const restoring *r, DIR *dir, akin_error *err)
+{
+    for (int removes = 0; removes < 2; removes++) {
+        rewinddir(dir);
+        for (struct dirent *e; (e = readdir(dir));) {
+            if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+            if (!is_ours(e->d_name))
+                return akin_fail(err, AKIN_EXISTS,
+                                 "%s holds what no restore made (%s); move it "
+                                 "away first",
+                                 r->making, e->d_name);
+            if (removes && unlinkat(dirfd(dir), e->d_name, 0))
+                return akin_fail_errno(err, errno, "cannot remove %s/%s",
+                                       r->making, e->d_name);
+        }
+    }
+    return AKIN_OK;
+}
+
+/* An empty DIR.restoring that is only ours, with the mode of what it replaces;
+ * one of a process that died is emptied. */
 static akin_status make_place(restoring *r, akin_error *err)
 {
-    char *path;
     DIR *dir;
 
     akin_status rc = akin_dir_make(r->making, err);
@@ -106,13 +141,10 @@ static akin_status make_place(restoring *r, akin_error *err)
                          r->dir);
     if (!(dir = opendir(r->making)))
         return akin_fail_errno(err, errno, "cannot open %s", r->making);
-    for (struct dirent *e; !rc && (e = readdir(dir));) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        path = akin_format("%s/%s", r->making, e->d_name);
-        rc = path ? akin__remove_tree(path, err) : akin__nomem(err);
-        akin_free(path);
-    }
+    rc = empty_place(r, dir, err);
     closedir(dir);
+    if (!rc && r->there && fchmod(r->making_fd, r->mode | S_IRWXU))
+        rc = akin_fail_errno(err, errno, "cannot make %s", r->making);
     return rc;
 }
 
@@ -140,7 +172,8 @@ static akin_status check(restoring *r, akin_error *err)
 
     if (!tell(r, "checking", r->total))
         return akin_fail(err, AKIN_CANCELLED, "restoring cancelled");
-    akin_status rc = akin_storage_open(&options, &storage, err);
+    akin_status rc = akin_storage_import_check(r->making, true, err);
+    if (!rc) rc = akin_storage_open(&options, &storage, err);
     if (!rc) rc = akin_storage_check(storage, first_finding, &first, &n, err);
     if (!rc && n) rc = akin_fail(err, AKIN_CORRUPT, "%s", first.text);
     if (!rc) rc = akin_storage_stat(storage, &info, err);
@@ -166,17 +199,26 @@ static akin_status sync_files(const restoring *r, akin_error *err)
     return rc ? rc : akin_dir_sync(r->making, err);
 }
 
-static akin_status unpack(restoring *r, akin_error *err)
+/* Before anything is made or removed for it. */
+static akin_status look_at_file(restoring *r, akin_error *err)
 {
-    uint8_t digest[AKIN_SHA256_BYTES];
-    char noted[65];
     struct stat st;
 
     if (stat(r->file, &st))
         return akin_fail_errno(err, errno, "cannot open %s", r->file);
     if (!S_ISREG(st.st_mode))
         return akin_fail(err, AKIN_INVALID, "%s is not a file", r->file);
+    if (access(r->file, R_OK))
+        return akin_fail_errno(err, errno, "cannot open %s", r->file);
     r->total = (uint64_t)st.st_size;
+    return AKIN_OK;
+}
+
+static akin_status unpack(restoring *r, akin_error *err)
+{
+    uint8_t digest[AKIN_SHA256_BYTES];
+    char noted[65];
+
     akin_status rc = akin__tar_unpack(r->file, r->making, files, 2, unpacked, r,
                                       digest, err);
     if (rc == AKIN_BAD_DATA) return akin_fail_prefix(err, rc, "%s", r->file);
@@ -247,6 +289,7 @@ akin_status akin_snapshot_restore(const char *file, const char *dir,
 
     memset(out, 0, sizeof *out);
     akin_status rc = set_paths(&r, dir, err);
+    if (!rc) rc = look_at_file(&r, err);
     if (!rc) rc = look_at_target(&r, err);
     if (!rc && r.there && !r.empty && !replace)
         rc = akin_fail(err, AKIN_EXISTS, "%s is not empty", r.dir);

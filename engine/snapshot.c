@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MAKING        "%s/snapshots/.making"
 #define SUFFIX        ".snapshot"
 #define MAX_FOLDER    200 /* bytes of a folder's name, which has to fit 255 */
 #define MAX_SNAPSHOTS 10000
@@ -349,7 +350,7 @@ static akin_status make(making *m, const char *collection, const char *folder,
 static akin_status make_in(making *m, const char *collection, const char *place,
                            akin_snapshot_info *out, akin_error *err)
 {
-    char *folder = akin_format("%s/snapshots/.making", m->engine->data_dir);
+    char *folder = akin_format(MAKING, m->engine->data_dir);
     akin_buf name = {0};
     char *path = NULL;
     struct stat st;
@@ -435,6 +436,21 @@ akin_status akin_engine_snapshot_write(akin_engine *engine,
     }
     if (folder) (void)akin__remove_tree(folder, NULL);
     akin_free(folder);
+    return rc;
+}
+
+akin_status akin__snapshots_sweep(akin_engine *engine, akin_error *err)
+{
+    char *folder = akin_format(MAKING, engine->data_dir);
+    char *upload = akin__snapshot_upload_path(engine);
+    akin_status rc = folder && upload ? AKIN_OK : akin__nomem(err);
+
+    if (!rc) {
+        unlink(upload);
+        (void)akin__remove_tree(folder, NULL);
+    }
+    akin_free(folder);
+    akin_free(upload);
     return rc;
 }
 
@@ -525,7 +541,7 @@ static akin_status recover_in(making *m, const char *collection,
     if (!rc)
         rc = akin__tar_unpack(path, folder, files, 2, unpacked, m, digest, err);
     if (!rc) rc = akin__snapshot_check(path, sha256, digest, err);
-    if (!rc) rc = akin_storage_import_check(folder, err);
+    if (!rc) rc = akin_storage_import_check(folder, false, err);
     if (!rc && !tell(m, "importing"))
         rc = akin_fail(err, AKIN_CANCELLED, "recovery cancelled");
     if (!rc) rc = akin_storage_write(m->engine->storage, &op, 1, &result, err);
@@ -548,7 +564,7 @@ akin_status akin_engine_snapshot_recover(akin_engine *engine,
 {
     making m = {.engine = engine, .call = progress, .user = user};
     char real[AKIN_NAME_BYTES + 1], *path = NULL;
-    char *folder = akin_format("%s/snapshots/.making", engine->data_dir);
+    char *folder = akin_format(MAKING, engine->data_dir);
 
     char *upload = akin__snapshot_upload_path(engine);
     akin_status rc =

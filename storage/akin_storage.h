@@ -750,10 +750,11 @@ akin_status akin_storage_export(akin_storage *storage, uint32_t collection,
                                 const char *dir, akin_backup_progress *progress,
                                 void *user, akin_error *err) AKIN_MUST_CHECK;
 
-/* Whether AKIN_WRITE_IMPORT can read it: whole, plausible, one collection; of an
- * older akin: brings it up to date. It must be nobody else's. AKIN_BAD_DATA,
+/* Whether AKIN_WRITE_IMPORT can read it: whole, plausible, one collection (any:
+ * no matter how many, for a directory that is to be opened); of an older akin:
+ * brings it up to date. It must be nobody else's. AKIN_BAD_DATA,
  * AKIN_UNSUPPORTED. */
-akin_status akin_storage_import_check(const char *dir,
+akin_status akin_storage_import_check(const char *dir, bool any,
                                       akin_error *err) AKIN_MUST_CHECK;
 
 #ifdef __cplusplus

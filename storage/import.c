@@ -72,7 +72,8 @@ static akin_status count_collections(akin__conn *conn, akin_error *err)
                      (long long)n);
 }
 
-akin_status akin_storage_import_check(const char *dir, akin_error *err)
+akin_status akin_storage_import_check(const char *dir, bool any,
+                                      akin_error *err)
 {
     char path[4300];
     akin__conn conn = {0};
@@ -86,7 +87,7 @@ akin_status akin_storage_import_check(const char *dir, akin_error *err)
     if (!rc)
         rc = akin__migrate(&conn, akin__schema, akin__schema_steps,
                            "the snapshot", false, err);
-    if (!rc) rc = count_collections(&conn, err);
+    if (!rc && !any) rc = count_collections(&conn, err);
     if (!rc) rc = plausible(&conn, err);
     akin__conn_close(&conn);
     return rc == AKIN_CORRUPT ? refuse("not a database", err) : rc;

@@ -5,7 +5,9 @@
 #include "akin_storage.h"
 
 #include <pthread.h>
+#include <sqlite3.h> /* to forge one */
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 static char *dir;
 static akin_engine *engine;
@@ -200,6 +202,110 @@ static void one_is_written_anywhere_and_restored(void **state)
     akin_free(into);
     akin_free(path);
     akin_free(to);
+}
+
+/* The database is whole for SQLite, but not one of ours. */
+static void a_forged_one_is_not_restored(void **state)
+{
+    (void)state;
+    static const char *const sql[] = {
+        "CREATE VIEW v AS SELECT 1",
+        "DROP VIEW v; CREATE VIRTUAL TABLE words USING fts5(x)",
+        "DROP TABLE words; UPDATE spaces SET kind = 7"};
+    akin_restored restored;
+    akin_snapshot_info made;
+    sqlite3 *db;
+    char *into = scratch_make(), *path = akin_format("%s/x", into);
+    char *to = akin_format("%s/to", into);
+    char *database = akin_format("%s/akin.db", dir);
+
+    make("shop");
+    make("other");
+    put("shop", 0, 9);
+    for (size_t i = 0; i < sizeof sql / sizeof *sql; i++) {
+        assert_int_equal(sqlite3_open(database, &db), SQLITE_OK);
+        sqlite3_busy_timeout(db, 60000);
+        if (sqlite3_exec(db, sql[i], NULL, NULL, NULL))
+            fail_msg("%s: %s", sql[i], sqlite3_errmsg(db));
+        sqlite3_close(db);
+        must(akin_engine_snapshot_write(engine, NULL, path, NULL, NULL, &made,
+                                        err));
+        assert_int_equal(
+            akin_snapshot_restore(path, to, false, NULL, NULL, &restored, NULL),
+            AKIN_BAD_DATA);
+        assert_int_not_equal(access(to, F_OK), 0);
+    }
+    scratch_remove(into);
+    akin_free(into);
+    akin_free(path);
+    akin_free(to);
+    akin_free(database);
+}
+
+/* DIR.restoring may be anybody's. */
+static void a_restore_removes_only_its_own(void **state)
+{
+    (void)state;
+    akin_restored restored;
+    akin_snapshot_info made;
+    struct stat st;
+    char *into = scratch_make(), *path = akin_format("%s/x", into);
+    char *to = akin_format("%s/to", into);
+    char *place = akin_format("%s/to.restoring", into);
+    char *ours = akin_format("%s/akin.db-wal", place);
+    char *theirs = akin_format("%s/akin.db.mine", place);
+
+    make("shop");
+    put("shop", 0, 9);
+    must(
+        akin_engine_snapshot_write(engine, NULL, path, NULL, NULL, &made, err));
+    must(akin_dir_make(place, err));
+    must(akin_dir_make(to, err));
+    assert_int_equal(chmod(to, 0710), 0);
+    write_file(ours, "x", 1);
+    write_file(theirs, "x", 1);
+    assert_int_equal(
+        akin_snapshot_restore(path, to, false, NULL, NULL, &restored, NULL),
+        AKIN_EXISTS);
+    assert_int_equal(access(ours, F_OK) | access(theirs, F_OK), 0);
+    assert_int_equal(unlink(theirs), 0);
+    assert_int_equal(
+        akin_snapshot_restore(into, to, false, NULL, NULL, &restored, NULL),
+        AKIN_INVALID); /* no file: nothing was touched */
+    assert_int_equal(access(ours, F_OK), 0);
+    must(akin_snapshot_restore(path, to, false, NULL, NULL, &restored, err));
+    assert_int_equal(restored.items, 9);
+    assert_int_not_equal(access(place, F_OK), 0);
+    assert_int_equal(stat(to, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0710);
+    scratch_remove(into);
+    akin_free(into);
+    akin_free(path);
+    akin_free(to);
+    akin_free(place);
+    akin_free(ours);
+    akin_free(theirs);
+}
+
+/* Its sender, or this process, died. */
+static void a_half_upload_goes_at_the_next_open(void **state)
+{
+    (void)state;
+    char *upload = akin_format("%s/snapshots/.upload", dir);
+    char *making = akin_format("%s/snapshots/.making", dir);
+    char *packed = akin_format("%s/packed", making);
+
+    must(akin_engine_snapshot_upload(engine, 0, akin_span_of("half"), err));
+    must(akin_dir_make(making, err));
+    write_file(packed, "half", 4);
+    assert_int_equal(access(upload, F_OK), 0);
+    akin_engine_close(engine);
+    engine = open_engine(dir, NULL);
+    assert_int_not_equal(access(upload, F_OK), 0);
+    assert_int_not_equal(access(making, F_OK), 0);
+    akin_free(upload);
+    akin_free(making);
+    akin_free(packed);
 }
 
 static void pictures_captions_and_thumbnails_come_along(void **state)
@@ -456,7 +562,7 @@ static void a_half_recovered_collection_goes_at_the_next_open(void **state)
     must(akin_storage_open(&o, &s, err));
     must(akin_storage_collection(s, akin_span_of("shop"), &shop, err));
     must(akin_storage_export(s, shop.collection, copy, NULL, NULL, err));
-    must(akin_storage_import_check(copy, err));
+    must(akin_storage_import_check(copy, false, err));
     akin_write op = {.kind = AKIN_WRITE_IMPORT, .dir = copy};
     must(akin_storage_write(s, &op, 1, NULL, err));
     assert_int_equal(stored(s), 2);
@@ -596,6 +702,9 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(a_snapshot_is_a_data_directory),
         T(one_is_written_anywhere_and_restored),
+        T(a_forged_one_is_not_restored),
+        T(a_restore_removes_only_its_own),
+        T(a_half_upload_goes_at_the_next_open),
         T(pictures_captions_and_thumbnails_come_along),
         T(it_is_of_one_moment),
         T(what_is_recovered_is_what_was),

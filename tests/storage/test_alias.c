@@ -369,7 +369,7 @@ static void test_numbers_are_never_used_twice(void **state)
     ok(akin_storage_export(s, c, copy, NULL, NULL, &error));
     assert_int_equal(akin_storage_export(s, c, copy, NULL, NULL, &error),
                      AKIN_EXISTS);
-    ok(akin_storage_import_check(copy, &error));
+    ok(akin_storage_import_check(copy, false, &error));
     for (int i = 0; i < 3; i++) {
         akin_item item = {0};
         uint32_t next =
