@@ -359,15 +359,14 @@ static akin_status write_lists(build *b, akin_error *err)
 }
 
 /* A merge that changes the number of rows by less than a quarter keeps the
- * curves: measuring takes longer than merging. Unless they are of a time when a
- * large k was not measured. */
+ * curves: measuring takes longer than merging. */
 static bool keeps_curves(const build *b)
 {
     const akin_curve *item;
     double rows = (double)b->head.rows, then;
     if (b->train) return false;
     item = b->view.curves->set.level[AKIN_QUERY_ITEM];
-    if (!item[0].n_points || !item[AKIN__LEVELS - 1].n_queries) return false;
+    if (!item[0].n_points) return false;
     then = (double)b->view.gen->head.measured_on;
     return rows > 0.75 * then && rows < 1.25 * then;
 }

@@ -1,8 +1,7 @@
 /* How recall curves lie in a generation's file. The head has those of k up to
- * 100, as it always had: items, texts, items under the two filters, then items
- * and texts with the larger k. Those of the levels beyond came later and follow
- * the head, under a digest of their own, where files of before hold zeros: such
- * a file is read as one whose larger levels were not measured. */
+ * 100: items, texts, items under the two filters, then items and texts with the
+ * larger k. Those of the levels beyond follow the head, under a digest of their
+ * own. */
 #include "internal.h"
 
 #include <string.h>
@@ -54,12 +53,6 @@ akin_status akin__curves_pack(const akin__curve_set *set, akin__head *head,
     return digest_of(far, far->digest, err);
 }
 
-static bool all_zero(const akin__far *far)
-{
-    static const akin__far zeros;
-    return memcmp(far, &zeros, sizeof zeros) == 0;
-}
-
 static bool too_many(const akin_curve *curves, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -83,7 +76,6 @@ akin_status akin__curves_unpack(const akin__head *head, const uint8_t *file,
             set->level[kind][level] = head->curves[head_place(kind, level)];
     memcpy(set->filtered, &head->curves[AKIN__KINDS], sizeof set->filtered);
     memcpy(&far, file + sizeof *head, sizeof far);
-    if (all_zero(&far)) return AKIN_OK;
     rc = digest_of(&far, digest, err);
     if (rc) return rc;
     if (memcmp(digest, far.digest, sizeof digest) != 0)

@@ -240,8 +240,7 @@ typedef struct {
     uint8_t digest[AKIN_SHA256_BYTES]; /* of all before it */
 } akin__head;
 
-/* After the head: the curves of the levels beyond it. All zero in a file that
- * was written before there were any. */
+/* After the head: the curves of the levels beyond it. */
 typedef struct {
     struct {
         uint32_t n_points, n_queries;
