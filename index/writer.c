@@ -25,6 +25,8 @@ akin_status akin__writer_open(akin__writer *w, const char *dir, uint64_t number,
         w->path = akin__gen_path(dir, number);
         if (w->path) w->temporary = akin_format("%s.tmp", w->path);
         if (!w->temporary) return akin_fail(err, AKIN_NOMEM, "out of memory");
+        /* one that another build has mapped must not be cut */
+        (void)unlink(w->temporary);
         w->file = fopen(w->temporary, "w+b");
     } else {
         int fd = memfd_create("akin generation", MFD_CLOEXEC);
