@@ -17,6 +17,7 @@ typedef struct {
     float *expected, *found; /* (dim) each */
     uint64_t count;          /* vectors of the space in the store */
     uint64_t index_problems; /* of this collection */
+    unsigned bad;            /* spaces of it that have some, a bit for each */
     uint64_t sampled[64];
     size_t nsampled;
     bool failed; /* out of memory */
@@ -179,7 +180,7 @@ static akin_status repair(checking *k, akin_error *err)
     akin__view *fresh;
     akin_status rc = akin_storage_collection_by_num(k->engine->storage,
                                                     k->c->num, &from, err);
-    if (!rc) rc = akin__view_open(k->engine, &from, true, &fresh, err);
+    if (!rc) rc = akin__view_open(k->engine, &from, k->bad, &fresh, err);
     if (!rc) {
         akin__view_swap(k->c, fresh);
         k->out->repaired += k->index_problems;
@@ -204,6 +205,7 @@ static akin_status check_collection(checking *k, bool may_repair,
     }
     k->view = akin__view_hold(k->c);
     k->index_problems = 0;
+    k->bad = 0;
     k->expected = akin_calloc(k->view->dim, sizeof *k->expected);
     k->found = akin_calloc(k->view->dim, sizeof *k->found);
     if (!k->expected || !k->found) rc = akin__nomem(err);
@@ -213,8 +215,10 @@ static akin_status check_collection(checking *k, bool may_repair,
     k->out->items += from.items;
     akin_collection_clear(&from);
     for (int space = 0; space < AKIN_SPACES && !rc; space++) {
+        uint64_t before = k->index_problems;
         k->space = space;
         rc = check_space(k, err);
+        if (k->index_problems > before) k->bad |= 1u << space;
     }
     if (!rc && may_repair && k->index_problems && hold) rc = repair(k, err);
     akin_free(k->expected);

@@ -75,7 +75,7 @@ static akin_status collection_open(akin_engine *engine,
     atomic_store(&c->version, from->seq);
     c->changes.before = from->seq;
     c->recall = akin__settings_recall(from->settings);
-    akin_status rc = akin__view_open(engine, from, false, &c->view, err);
+    akin_status rc = akin__view_open(engine, from, 0, &c->view, err);
     if (rc) {
         collection_free(c);
         return rc;
@@ -189,7 +189,8 @@ static akin_status refresh(akin__collection *c, akin_error *err)
         rc = other_model ? AKIN_CANCELLED : akin__view_catch_up(c, view, err);
         if (rc == AKIN_CANCELLED) {
             akin__view *fresh;
-            rc = akin__view_open(c->engine, &now, true, &fresh, err);
+            rc = akin__view_open(c->engine, &now, AKIN__EVERY_SPACE, &fresh,
+                                 err);
             if (!rc) akin__view_swap(c, fresh);
         }
         if (!rc) { /* nobody said what has changed */

@@ -268,18 +268,21 @@ akin_status akin__publish(akin__collection *c, const akin_write_result *results,
                           size_t n, akin_error *err);
 
 /* Opens the indexes of the collection's current model and catches up with the
- * store; wipe: from nothing. */
+ * store. wipe: a bit, 1 << akin_space, for each space that is read from the
+ * store alone, without what was built of it. */
+#define AKIN__EVERY_SPACE ((1u << AKIN_SPACES) - 1)
 akin_status akin__view_open(akin_engine *engine, const akin_collection *from,
-                            bool wipe, akin__view **out, akin_error *err);
+                            unsigned wipe, akin__view **out, akin_error *err);
 akin__view *akin__view_hold(akin__collection *c);
 void akin__view_release(akin__view *view);
 /* Makes `view` the collection's; the old one goes with its last user. */
 void akin__view_swap(akin__collection *c, akin__view *view);
-/* Whether a file of an index turned out to be damaged: see akin_index_verify. */
-bool akin__view_damaged(const akin__view *view);
-/* Opens a damaged view anew, from the store alone (4 s for a million vectors),
- * and makes it the collection's. Writes go on meanwhile. why: for the log.
- * AKIN_OK without more when another thread has done it. */
+/* The spaces, a bit for each, of which a file turned out to be damaged: see
+ * akin_index_verify. */
+unsigned akin__view_damaged(const akin__view *view);
+/* Opens a damaged view anew, its damaged spaces from the store alone (4 s for a
+ * million vectors), and makes it the collection's. Writes go on meanwhile. why:
+ * for the log. AKIN_OK without more when another thread has done it. */
 akin_status akin__view_renew(akin__collection *c, akin__view *damaged,
                              const char *why, akin_error *err);
 /* Compares what opening left of the files; renews a view that is damaged. */

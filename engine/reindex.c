@@ -357,7 +357,7 @@ static akin_status open_other(change *ch, akin__view **out)
                                                     ch->c->num, &from, ch->err);
     if (!rc) {
         from.current = from.other;
-        rc = akin__view_open(ch->engine, &from, false, out, ch->err);
+        rc = akin__view_open(ch->engine, &from, 0, out, ch->err);
     }
     akin_collection_clear(&from);
     return rc;

@@ -135,8 +135,11 @@ void akin__view_release(akin__view *view)
     if (view && atomic_fetch_sub(&view->refs, 1) == 1) view_close(view);
 }
 
+/* wipe: without the generations that are there; a reader beside a writer leaves
+ * them where they are. */
 static akin_status open_space(akin_engine *engine, akin__view *view,
-                              akin_space space, float recall, akin_error *err)
+                              akin_space space, float recall, bool wipe,
+                              akin_error *err)
 {
     const akin_config *config = engine->config;
     akin_index_options options = {
@@ -147,15 +150,16 @@ static akin_status open_space(akin_engine *engine, akin__view *view,
                              : (float)akin_config_real(config, "index.recall")};
     char *dir = NULL;
     uint64_t covered = 0;
+    akin_status rc = AKIN_OK;
 
     memcpy(options.fingerprint, view->hex, sizeof options.fingerprint);
-    if (view->dir) {
+    if (view->dir && !(wipe && engine->read_only)) {
         dir = akin_format("%s/%s", view->dir, space_names[space]);
         if (!dir) return akin__nomem(err);
         options.dir = dir;
+        if (wipe) rc = akin__remove_tree(dir, err);
     }
-    akin_status rc =
-        akin_index_open(&options, &view->index[space], &covered, err);
+    if (!rc) rc = akin_index_open(&options, &view->index[space], &covered, err);
     atomic_store(&view->applied[space], covered);
     akin_free(dir);
     return rc;
@@ -178,7 +182,7 @@ static akin_status view_dir(akin_engine *engine, akin__view *view,
 }
 
 static akin_status try_open(akin_engine *engine, const akin_collection *from,
-                            bool wipe, akin__view **out, akin_error *err)
+                            unsigned wipe, akin__view **out, akin_error *err)
 {
     akin__view *view = akin_calloc(1, sizeof *view);
     if (!view) return akin__nomem(err);
@@ -196,15 +200,9 @@ static akin_status try_open(akin_engine *engine, const akin_collection *from,
             akin_strdup(from->current.path ? from->current.path : "");
         if (!view->model_dir) rc = akin__nomem(err);
     }
-    if (!rc && wipe && view->dir && !engine->read_only)
-        rc = akin__remove_tree(view->dir, err);
-    if (!rc && wipe && engine->read_only) {
-        akin_free(view->dir);
-        view->dir = NULL;
-    }
     for (int i = 0; i < AKIN_SPACES && !rc; i++)
         rc = open_space(engine, view, i, akin__settings_recall(from->settings),
-                        err);
+                        wipe & 1u << i, err);
     if (!rc) rc = catch_up(engine->storage, from->collection, view, false, err);
     if (rc) {
         view_close(view);
@@ -215,12 +213,12 @@ static akin_status try_open(akin_engine *engine, const akin_collection *from,
 }
 
 akin_status akin__view_open(akin_engine *engine, const akin_collection *from,
-                            bool wipe, akin__view **out, akin_error *err)
+                            unsigned wipe, akin__view **out, akin_error *err)
 {
     akin_status rc = try_open(engine, from, wipe, out, err);
     /* The store no longer has the removals that an old generation lacks. */
-    if (rc == AKIN_CANCELLED && !wipe)
-        rc = try_open(engine, from, true, out, err);
+    if (rc == AKIN_CANCELLED && wipe != AKIN__EVERY_SPACE)
+        rc = try_open(engine, from, AKIN__EVERY_SPACE, out, err);
     if (rc) akin_fail_prefix(err, rc, "index of \"%s\"", from->name);
     return rc;
 }
@@ -247,11 +245,12 @@ void akin__view_swap(akin__collection *c, akin__view *view)
 
 /* ---- damage --------------------------------------------------------------------------- */
 
-bool akin__view_damaged(const akin__view *view)
+unsigned akin__view_damaged(const akin__view *view)
 {
+    unsigned damaged = 0;
     for (int i = 0; i < AKIN_SPACES; i++)
-        if (akin_index_damaged(view->index[i])) return true;
-    return false;
+        if (akin_index_damaged(view->index[i])) damaged |= 1u << i;
+    return damaged;
 }
 
 /* In place of `damaged`, unless something else has taken that already: a change
@@ -284,7 +283,9 @@ akin_status akin__view_renew(akin__collection *c, akin__view *damaged,
                  c->name, why);
         rc = akin_storage_collection_by_num(c->engine->storage, c->num, &from,
                                             err);
-        if (!rc) rc = akin__view_open(c->engine, &from, true, &fresh, err);
+        if (!rc)
+            rc = akin__view_open(c->engine, &from, akin__view_damaged(damaged),
+                                 &fresh, err);
         if (!rc) rc = put_in_place(c, damaged, fresh, err);
         akin_collection_clear(&from);
     }

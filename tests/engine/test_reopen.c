@@ -166,12 +166,20 @@ static void test_a_search_that_meets_damage(void **state)
 {
     place *p = *state;
     damage(p);
+    /* stands for a generation of the other space, which is sound */
+    char *sound =
+        akin_format("%s/index/1/0000000000000000/caption/sound", p->dir);
+    FILE *file = fopen(sound, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
     reopen(p);
     for (unsigned i = 0; i < 50; i++)
         expect_right(p, i * 59, false);
     expect_right(p, 1234, true);
     assert_int_equal(info(p).generation, 0);
     assert_int_equal(info(p).delta, N);
+    assert_int_equal(access(sound, F_OK), 0);
+    akin_free(sound);
     put(p, N, 5);
     expect_right(p, N + 4, true);
     must(akin_engine_rebuild(p->engine, "c", NULL, NULL, err));
