@@ -64,7 +64,7 @@ static const akin_option table[] = {
     UINT("index.exact-below", "20000", 0, 1e9, RESTART,
          "spaces of fewer vectors are searched exactly, without an index"),
     REAL("index.recall", "0.95", 0.5, 1, LIVE,
-         "recall@10 that approximate searches aim at"),
+         "recall that approximate searches aim at, whatever k"),
     UINT("index.memory", "2G", 64 * M, 1024 * G, LIVE,
          "memory that building an index may take"),
     BOOL("index.auto", "yes", LIVE, "build indexes in the background"),

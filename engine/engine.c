@@ -133,9 +133,9 @@ static void yield_to_queries(void)
         akin_log(AKIN_LOG_DEBUG, "maintenance keeps its priority");
 }
 
-/* Looks every second whether an index wants to be built, and the first time
- * compares what opening left of its file. The first time, builds that the last process did not finish go on: not sooner, as a process that only
- * asks something ends before. */
+/* Looks every second whether an index wants to be built. The first time, compares
+ * what opening left of index files, and goes on with builds that the last process
+ * did not finish: not sooner, as a process that only asks something ends before. */
 static void *maintenance_main(void *arg)
 {
     akin_engine *engine = arg;
