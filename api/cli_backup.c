@@ -33,6 +33,15 @@ static bool is_folder(const char *path)
     return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
+/* Whether FILE.part is the file we opened: who had it before us may have named
+ * or removed it meanwhile, and so may we. */
+static bool holds_part(const backup *b)
+{
+    struct stat ours, named;
+    return !fstat(b->fd, &ours) && !stat(b->part, &named) &&
+           ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+}
+
 /* name: what it is called in a folder. */
 static akin_status set_paths(backup *b, const char *name, akin_error *err)
 {
@@ -51,7 +60,7 @@ static akin_status set_paths(backup *b, const char *name, akin_error *err)
     b->fd = open(b->part, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (b->fd < 0)
         return akin_fail_errno(err, errno, "cannot write %s", b->part);
-    if (flock(b->fd, LOCK_EX | LOCK_NB)) {
+    if (flock(b->fd, LOCK_EX | LOCK_NB) || !holds_part(b)) {
         close(b->fd);
         b->fd = -1;
         return akin_fail(err, AKIN_BUSY, "another backup writes %s", b->path);
@@ -286,7 +295,7 @@ int akin_cli_backup(akin_cli *cli)
         rc = engine ? write_here(&b, engine, &err) : copy_from_server(&b, &err);
     if (!rc) rc = finish(&b, &err);
     akin_watch_end(&b.watch, !rc);
-    if (rc && b.fd >= 0) unlink(b.part);
+    if (rc && b.fd >= 0 && holds_part(&b)) unlink(b.part);
     if (rc)
         code = akin_watch_code(rc, &err);
     else

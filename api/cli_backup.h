@@ -10,6 +10,7 @@
 typedef struct {
     akin_cli *cli;
     akin_link *other; /* NULL: no server */
+    char id[24];      /* cli->link's, as a client of it */
     akin_bar bar;
     akin_progress last; /* shown */
     uint64_t phase_ns;  /* its phase began */

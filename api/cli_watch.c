@@ -14,6 +14,12 @@ akin_status akin_watch_open(akin_watch *w, akin_cli *cli, const char *verb,
     akin_bar_init(&w->bar, cli, verb);
     akin_cli_catch_interrupt();
     if (!cli->link || akin_link_engine(cli->link)) return AKIN_OK;
+    akin_span argv[] = {akin_span_of("CLIENT"), akin_span_of("ID")};
+    redisReply *id = NULL;
+    akin_status rc = akin_link_call(cli->link, argv, 2, &id, err);
+    if (rc) return rc;
+    snprintf(w->id, sizeof w->id, "%lld", id->integer);
+    freeReplyObject(id);
     return akin_cli_connect(cli, false, &w->other, err);
 }
 
@@ -69,15 +75,16 @@ akin_status akin_watch_receive(akin_link *link, redisReply **out,
     return rc;
 }
 
-/* One look over the other connection, best effort. */
+/* One look over the other connection, best effort. What we asked for may not
+ * have begun yet: it is cancelled once the server says so. */
 static void look(akin_watch *w, bool *cancelled)
 {
-    akin_span argv[] = {akin_span_of("AKIN.SNAPSHOT"),
-                        akin_span_of("PROGRESS")};
+    akin_span argv[] = {akin_span_of("AKIN.SNAPSHOT"), akin_span_of("PROGRESS"),
+                        akin_span_of(w->id)};
     akin_progress p = {.seconds_left = -1};
     redisReply *reply = NULL;
 
-    if (!akin_link_call(w->other, argv, 2, &reply, NULL) &&
+    if (!akin_link_call(w->other, argv, 3, &reply, NULL) &&
         reply->type == REDIS_REPLY_ARRAY) {
         snprintf(p.phase, sizeof p.phase, "%s",
                  akin_field_text(reply, "phase"));
@@ -87,10 +94,9 @@ static void look(akin_watch *w, bool *cancelled)
     }
     freeReplyObject(reply);
     if (!akin_cli_interrupted() || *cancelled) return;
-    *cancelled = true;
     argv[1] = akin_span_of("CANCEL");
     reply = NULL;
-    (void)!akin_link_call(w->other, argv, 2, &reply, NULL);
+    *cancelled = !akin_link_call(w->other, argv, 3, &reply, NULL);
     freeReplyObject(reply);
 }
 

@@ -125,7 +125,8 @@ static const akin_command table[] = {
      "CREATE [COLLECTION name] | LIST [COLLECTION name] | READ snapshot offset "
      "bytes [COLLECTION name] | DELETE snapshot [COLLECTION name] | WRITE "
      "offset "
-     "bytes | RECOVER collection sha256 [REPLACE] | PROGRESS | CANCEL"},
+     "bytes | RECOVER collection sha256 [REPLACE] | PROGRESS [client] | "
+     "CANCEL [client]"},
     {"AKIN.SAVE", 1, WRITE | SLOW, akin_cmd_save, "akin",
      "write indexes to disk now", ""},
     {"AKIN.CONFIG", -3, ADMIN, akin_cmd_config, "akin", "options",

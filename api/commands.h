@@ -46,6 +46,7 @@ typedef struct {
 typedef struct {
     pthread_mutex_t lock; /* of all below */
     bool running, cancel;
+    uint64_t owner; /* the session's id */
     akin_progress progress;
 } akin_snapshot_work;
 

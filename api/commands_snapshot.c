@@ -73,13 +73,15 @@ static bool note_progress(void *user, const akin_progress *p)
     return go_on && !atomic_load(&service->stopping);
 }
 
-static akin_status begin(akin_snapshot_work *work, akin_error *err)
+static akin_status begin(akin_call *c, akin_error *err)
 {
+    akin_snapshot_work *work = &c->service->snapshot;
     pthread_mutex_lock(&work->lock);
     bool busy = work->running;
     if (!busy) {
         work->progress = (akin_progress){.seconds_left = -1};
         work->cancel = false;
+        work->owner = c->session->id;
         work->running = true;
     }
     pthread_mutex_unlock(&work->lock);
@@ -98,7 +100,7 @@ static akin_status create(akin_call *c, const request *q, akin_error *err)
 {
     akin_snapshot_info made;
 
-    akin_status rc = begin(&c->service->snapshot, err);
+    akin_status rc = begin(c, err);
     if (rc) return rc;
     rc = akin_engine_snapshot_create(c->service->engine, q->of, note_progress,
                                      c->service, &made, err);
@@ -139,7 +141,7 @@ static akin_status recover(akin_call *c, akin_args *args, akin_error *err)
     if (!rc) rc = akin_collection_name(collection, name, err);
     if (!rc && (digest.size != 64 || memchr(digest.data, 0, 64)))
         rc = akin_fail(err, AKIN_INVALID, "a SHA-256 has 64 digits");
-    if (!rc) rc = begin(&c->service->snapshot, err);
+    if (!rc) rc = begin(c, err);
     if (rc) return rc;
     memcpy(sha256, digest.data, 64);
     sha256[64] = 0;
@@ -152,14 +154,35 @@ static akin_status recover(akin_call *c, akin_args *args, akin_error *err)
     return AKIN_OK;
 }
 
-static akin_status progress(akin_call *c)
+/* [id]: only what that client's command does; work.lock is held. */
+static bool is_meant(const akin_snapshot_work *work, int64_t id)
+{
+    return work->running && (!id || work->owner == (uint64_t)id);
+}
+
+static akin_status parse_id(akin_args *args, int64_t *id, akin_error *err)
+{
+    akin_status rc = AKIN_OK;
+
+    *id = 0;
+    if (args->at < args->n)
+        rc = akin_args_int(args, "a client's id", 1, INT64_MAX, id, err);
+    if (!rc && args->at < args->n)
+        rc = akin_bad_option(args->argv[args->at], err);
+    return rc;
+}
+
+static akin_status progress(akin_call *c, akin_args *args, akin_error *err)
 {
     akin_snapshot_work *work = &c->service->snapshot;
     akin_reply *r = c->reply;
+    int64_t id;
 
+    akin_status rc = parse_id(args, &id, err);
+    if (rc) return rc;
     pthread_mutex_lock(&work->lock);
     akin_progress p = work->progress;
-    bool running = work->running;
+    bool running = is_meant(work, id);
     pthread_mutex_unlock(&work->lock);
     if (!running) {
         akin_reply_null(r);
@@ -172,13 +195,16 @@ static akin_status progress(akin_call *c)
     return AKIN_OK;
 }
 
-static akin_status cancel(akin_call *c, akin_error *err)
+static akin_status cancel(akin_call *c, akin_args *args, akin_error *err)
 {
     akin_snapshot_work *work = &c->service->snapshot;
+    int64_t id;
 
+    akin_status rc = parse_id(args, &id, err);
+    if (rc) return rc;
     pthread_mutex_lock(&work->lock);
-    bool running = work->running;
-    work->cancel = true;
+    bool running = is_meant(work, id);
+    if (running) work->cancel = true;
     pthread_mutex_unlock(&work->lock);
     if (!running)
         return akin_fail(err, AKIN_NOT_FOUND, "no snapshot is at work");
@@ -252,10 +278,8 @@ akin_status akin_cmd_snapshot(akin_call *c, akin_error *err)
         !creates && !lists && !reads && akin_args_word(&args, "DELETE");
 
     if (!creates && !lists && !reads && !drops) {
-        if (c->argc == 2 && akin_args_word(&args, "PROGRESS"))
-            return progress(c);
-        if (c->argc == 2 && akin_args_word(&args, "CANCEL"))
-            return cancel(c, err);
+        if (akin_args_word(&args, "PROGRESS")) return progress(c, &args, err);
+        if (akin_args_word(&args, "CANCEL")) return cancel(c, &args, err);
         if (akin_args_word(&args, "WRITE")) return write_piece(c, &args, err);
         if (akin_args_word(&args, "RECOVER")) return recover(c, &args, err);
         return akin_bad_option(c->argv[1], err);

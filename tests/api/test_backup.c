@@ -224,6 +224,9 @@ static void the_command_over_a_socket(void **state)
     expect_reply(fd, "AKIN.SNAPSHOT LIST", "*0\n");
     expect_reply(fd, "AKIN.SNAPSHOT PROGRESS", "$-1\n");
     expect_reply(fd, "AKIN.SNAPSHOT CANCEL", "-ERR no snapshot is at work\n");
+    expect_reply(fd, "AKIN.SNAPSHOT PROGRESS 7", "$-1\n");
+    expect_reply(fd, "AKIN.SNAPSHOT CANCEL 7", "-ERR no snapshot is at work\n");
+    expect_reply(fd, "AKIN.SNAPSHOT CANCEL 7 8", "-ERR ~\n");
     expect_reply(fd, "AKIN.SNAPSHOT WHAT", "-ERR ~\n");
     expect_reply(fd, "AKIN.SNAPSHOT PROGRESS now", "-ERR ~\n");
     expect_reply(fd, "AKIN.SNAPSHOT CREATE COLLECTION", "-ERR ~\n");
