@@ -264,7 +264,7 @@ static void guess_labels(classifying *k, const float *picture)
         k->guesses[i].probability /= (float)sum;
 }
 
-static void keep_answer(classifying *k, const char *name)
+static bool keep_answer(classifying *k, const char *name)
 {
     json_t *labels = k->list ? json_array() : NULL;
     for (size_t i = 0; i < k->n && i < k->shown; i++) {
@@ -282,9 +282,9 @@ static void keep_answer(classifying *k, const char *name)
         akin_table_cell(k->table, "%.4f", (double)g->cosine);
         akin_table_cell(k->table, "%s", label);
     }
-    if (k->list)
-        json_array_append_new(k->list, json_pack("{s:s, s:o}", "picture", name,
-                                                 "labels", labels));
+    return !k->list ||
+           !json_array_append_new(k->list, json_pack("{s:s, s:o}", "picture",
+                                                     name, "labels", labels));
 }
 
 static void failed(classifying *k, const char *name, const char *why)
@@ -307,8 +307,10 @@ static akin_status take_picture(classifying *k, akin_error *err)
         if (vector) {
             memcpy(vector, reply->str, k->dim * sizeof *vector);
             guess_labels(k, vector);
-            keep_answer(k, name);
-            k->progress.done++;
+            if (keep_answer(k, name))
+                k->progress.done++;
+            else
+                failed(k, name, "its name is not UTF-8, as JSON wants it");
         } else {
             rc = akin_fail(err, AKIN_NOMEM, "no memory for a vector");
         }
@@ -457,8 +459,9 @@ static int run(classifying *k)
     k->progress.seconds_left = -1;
     akin_status rc = embed_labels(k, &err);
     if (!rc) rc = read_all(k, &err);
-    if (rc && rc != AKIN_CANCELLED) return akin_cli_status(&err);
-    print_answers(k);
+    bool broke = rc && rc != AKIN_CANCELLED;
+    if (!broke || k->progress.done > k->progress.failed) print_answers(k);
+    if (broke) return akin_cli_status(&err);
     if (rc || akin_cli_interrupted()) return AKIN_EXIT_INTERRUPTED;
     if (!k->progress.done)
         return akin_cli_fail(AKIN_EXIT_NOTHING, "there are no pictures");

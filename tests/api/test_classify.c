@@ -242,6 +242,42 @@ static void many_pictures_from_everywhere(void **state)
     remove(path);
 }
 
+static void one_bad_picture_costs_only_itself(void **state)
+{
+    static const char *const options[] = {"--max-request", "16K", NULL};
+    static char big[40000];
+    char folder[96], *out;
+    (void)state;
+    make_folder(folder, sizeof folder, &place, "many");
+    for (int i = 0; i < 12; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "q%02d.svg", i);
+        draw(folder, name, i);
+    }
+    draw(folder, "name\xff.svg", 1);
+    json_t *root = json_of("classify $DIR/many --labels dog,cat --json", 1);
+    assert_int_equal(json_array_size(root), 12);
+    json_decref(root);
+    expect("classify $DIR/many --labels dog,cat --json", 1, NULL,
+           "its name is not UTF-8");
+    /* the server closes; what it said before is printed */
+    memset(big, ' ', sizeof big - 1);
+    write_text("many/z.svg", big);
+    serve_again(&place, options);
+    assert_int_equal(akin(&place,
+                          "classify $DIR/many/q*.svg $DIR/many/z.svg "
+                          "$DIR/pictures --labels "
+                          "dog,cat --json --connect $DIR/data/akin.sock",
+                          &out, NULL),
+                     3);
+    root = json_loads(out, 0, NULL);
+    if (!root) fail_msg("no JSON:\n%s", out);
+    assert_in_range(json_array_size(root), 4, 12);
+    json_decref(root);
+    free(out);
+    assert_int_equal(serve_end(&place, SIGTERM), 0);
+}
+
 static void nothing_is_left(void **state)
 {
     char path[128];
@@ -303,6 +339,7 @@ int main(void)
         cmocka_unit_test(usage),
         cmocka_unit_test(probabilities_are_those_of_clip),
         cmocka_unit_test(many_pictures_from_everywhere),
+        cmocka_unit_test(one_bad_picture_costs_only_itself),
         cmocka_unit_test(nothing_is_left),
         cmocka_unit_test(all_doors_agree),
         cmocka_unit_test(a_model_is_described),
