@@ -126,7 +126,9 @@ size_t akin_dispatch_some(akin_call *calls, size_t n);
 
 /* Runs a request that is answered from memory in about most_ns, such as a search
  * for a vector, and appends its reply. False: it is not such a one, or turned out
- * not to be; nothing was done. Waits for nothing: for the loop. */
+ * not to be, maybe after the search; nothing was appended or counted. For the
+ * loop: waits for no lock that is held while a file or the store is read or
+ * written, a dropped collection's removal aside if this was its last user. */
 bool akin_dispatch_quick(akin_call *call, uint64_t most_ns);
 
 /* Notes in the audit what has destroyed something. address, client: of who asked,

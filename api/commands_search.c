@@ -251,6 +251,7 @@ static akin_status ask(akin_call *c, question *q, akin_results *results,
     if (!rc)
         rc = akin_engine_search(c->service->engine, q->collection, &q->query,
                                 results, err);
+    if (rc == AKIN_NOT_FOUND && c->from_memory) return AKIN_BUSY;
     if (rc == AKIN_NOT_FOUND) *missing = collection_missing(c, q);
     return rc;
 }

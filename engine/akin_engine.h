@@ -584,8 +584,9 @@ typedef struct {
     bool with_vectors;   /* of the space searched; fused: the picture's */
     bool include_self;   /* items named as ITEM terms may be matches */
     uint32_t timeout_ms; /* 0: none */
-    bool from_memory;    /* where ids alone are asked for: fail with AKIN_BUSY
-                            rather than read one from disk */
+    bool from_memory;    /* where ids alone are asked for: fail with AKIN_BUSY,
+                            as if it had not been asked, rather than read one
+                            from disk or wait for what does */
 } akin_query;
 
 typedef struct {

@@ -238,18 +238,39 @@ static akin_status open_late(akin_engine *engine, const char *name,
     return rc;
 }
 
-akin_status akin__collection_find(akin_engine *engine, const char *name,
-                                  akin__collection **out, akin_error *err)
+/* By name or alias, held. engine.lock is held. */
+static akin_status find(akin_engine *engine, const char *name,
+                        akin__collection **out, akin_error *err)
 {
     akin_status rc = AKIN_OK;
-    pthread_mutex_lock(&engine->lock);
     akin__collection *c = lookup(engine, name);
     if (!c && engine->read_only)
         rc = open_late(engine, name, &c, err);
     else if (!c)
         c = lookup_num(engine, akin__alias_find(engine, name));
     if (!c && !rc) rc = not_found(name, err);
-    if (!rc) akin__collection_hold(c);
+    if (rc) return rc;
+    akin__collection_hold(c);
+    *out = c;
+    return AKIN_OK;
+}
+
+akin_status akin__collection_find_now(akin_engine *engine, const char *name,
+                                      akin__collection **out, akin_error *err)
+{
+    if (engine->read_only || pthread_mutex_trylock(&engine->lock))
+        return akin_fail(err, AKIN_BUSY, "the collections are in use");
+    akin_status rc = find(engine, name, out, err);
+    pthread_mutex_unlock(&engine->lock);
+    return rc;
+}
+
+akin_status akin__collection_find(akin_engine *engine, const char *name,
+                                  akin__collection **out, akin_error *err)
+{
+    akin__collection *c;
+    pthread_mutex_lock(&engine->lock);
+    akin_status rc = find(engine, name, &c, err);
     pthread_mutex_unlock(&engine->lock);
     if (rc) return rc;
     if (engine->read_only) rc = refresh(c, err);

@@ -228,6 +228,11 @@ void akin__collections_close(akin_engine *engine);
 /* Finds, by name or alias, and holds. AKIN_NOT_FOUND. */
 akin_status akin__collection_find(akin_engine *engine, const char *name,
                                   akin__collection **out, akin_error *err);
+/* The same without waiting, for the loop: AKIN_BUSY while another has
+ * engine.lock, which is held across the store's changes of names and while a
+ * model is read; and always in a reader beside a writer. */
+akin_status akin__collection_find_now(akin_engine *engine, const char *name,
+                                      akin__collection **out, akin_error *err);
 void akin__collection_hold(akin__collection *c);
 void akin__collection_release(akin__collection *c); /* no-op on NULL */
 akin_status akin__check_collection_name(const char *name, akin_error *err);

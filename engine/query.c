@@ -398,7 +398,8 @@ static uint64_t lap(uint64_t *since)
     return passed;
 }
 
-/* For the drift of questions: once for each, not for its further pages. */
+/* For the drift of questions: once for each that was answered, not for its
+ * further pages. */
 static void note_question(const asking *a)
 {
     akin__question kind = a->all_text ? AKIN__IN_WORDS : AKIN__BY_PICTURE;
@@ -413,7 +414,6 @@ static akin_status prepare(asking *a, akin_results *out, akin_error *err)
     uint64_t clock = akin_mono_ns();
     akin_status rc = resolve(a, err);
 
-    if (!rc) note_question(a);
     out->embed_ns = lap(&clock);
     out->dim = a->view->dim;
     if (!rc) rc = check_time(a, err);
@@ -511,6 +511,7 @@ static akin_status ask_view(asking a, akin_results *out, akin_error *err)
     akin_status rc = prepare(&a, out, err);
     if (!rc) rc = search(&a, out, err);
     if (!rc) rc = finish(&a, out, err);
+    if (!rc) note_question(&a);
     if (rc) akin_results_clear(out);
     asking_clear(&a);
     return rc;
@@ -525,21 +526,29 @@ akin_status akin_engine_search(akin_engine *engine, const char *collection,
 
     memset(out, 0, sizeof *out);
     akin_status rc = check_query(query, err);
-    if (!rc) rc = akin__collection_find(engine, collection, &a.c, err);
+    if (!rc)
+        rc = query->from_memory
+                 ? akin__collection_find_now(engine, collection, &a.c, err)
+                 : akin__collection_find(engine, collection, &a.c, err);
     if (rc) return rc;
     akin_error why = {0};
     a.view = akin__view_hold(a.c);
     rc = ask_view(a, out, &why);
     if (rc && err) *err = why;
     if (rc == AKIN_CORRUPT && akin__view_damaged(a.view)) {
+        if (query->from_memory) {
+            rc = akin_fail(err, AKIN_BUSY, "the index has to be read again");
+            goto done;
+        }
         rc = akin__view_renew(a.c, a.view, why.message, err);
         akin__view_release(a.view);
         a.view = akin__view_hold(a.c);
         if (!rc) rc = ask_view(a, out, err);
     }
+done:
     akin__view_release(a.view);
     akin__collection_release(a.c);
-    count(engine, 1, started);
+    if (!query->from_memory || rc != AKIN_BUSY) count(engine, 1, started);
     return rc;
 }
 
@@ -623,6 +632,7 @@ static void ask_all(member *all, size_t n, akin__view *view,
         asking *a = &all[i].asking;
         if (all[i].waits) errs[i].status = search(a, &out[i], &errs[i]);
         if (!errs[i].status) errs[i].status = finish(a, &out[i], &errs[i]);
+        if (!errs[i].status) note_question(a);
         if (errs[i].status) akin_results_clear(&out[i]);
         asking_clear(a);
     }
@@ -665,9 +675,7 @@ uint64_t akin_engine_search_cost(akin_engine *engine, const char *collection,
 {
     const akin_query query = {.k = k};
     asking a = asking_of(engine, &query, 0);
-    /* a reader beside a writer looks into the store first */
-    if (engine->read_only ||
-        akin__collection_find(engine, collection, &a.c, NULL))
+    if (akin__collection_find_now(engine, collection, &a.c, NULL))
         return UINT64_MAX;
     a.view = akin__view_hold(a.c);
     plan(&a);

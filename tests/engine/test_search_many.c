@@ -3,6 +3,8 @@
  * And k matches come, though some of the nearest are removed meanwhile. */
 #include "harness.h"
 
+#include "internal.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -203,6 +205,7 @@ static void from_memory_or_not_at_all(void **state)
     assert_int_equal(akin_engine_search(engine, "v", &query, &found, &error),
                      AKIN_BUSY);
     assert_int_equal(found.n, 0);
+    assert_int_equal(atomic_load(&engine->counters.queries), 0);
     query.from_memory = false;
     must(akin_engine_search(engine, "v", &query, &found, err));
     assert_int_equal(found.n, 10);
@@ -211,6 +214,13 @@ static void from_memory_or_not_at_all(void **state)
     must(akin_engine_search(engine, "v", &query, &found, err));
     assert_int_equal(found.n, 10);
     akin_results_clear(&found);
+    /* somebody changes aliases, and waits for the disk */
+    pthread_mutex_lock(&engine->lock);
+    assert_true(akin_engine_search_cost(engine, "v", 10) == UINT64_MAX);
+    assert_int_equal(akin_engine_search(engine, "v", &query, &found, &error),
+                     AKIN_BUSY);
+    pthread_mutex_unlock(&engine->lock);
+    assert_int_equal(atomic_load(&engine->counters.queries), 2);
     akin_engine_close(engine);
     scratch_remove(dir);
     akin_free(dir);
