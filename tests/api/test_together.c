@@ -69,6 +69,15 @@ static redisReply *next_reply(redisContext *link)
     return NULL;
 }
 
+/* The value of a field of a flat array of names and values; NULL: none. */
+static const redisReply *field_of(const redisReply *r, const char *name)
+{
+    for (size_t f = 0; f + 1 < r->elements; f += 2)
+        if (r->element[f]->str && !strcmp(r->element[f]->str, name))
+            return r->element[f + 1];
+    return NULL;
+}
+
 /* An integer is wanted, -1: any. */
 static void expect_int(redisContext *link, long long want)
 {
@@ -223,10 +232,9 @@ static void *rebuild(void *arg)
         redisAppendCommand(link, "AKIN.JOB WAIT %lld 600000", job->integer);
         freeReplyObject(job);
         redisReply *done = next_reply(link);
-        for (size_t f = 0; done && f + 1 < done->elements; f += 2)
-            if (!strcmp(done->element[f]->str, "state") &&
-                strcmp(done->element[f + 1]->str, "done") != 0)
-                complain("rebuild", done->element[f + 1]->str);
+        const redisReply *end = done ? field_of(done, "state") : NULL;
+        if (done && (!end || !end->str || strcmp(end->str, "done") != 0))
+            complain("rebuild", end ? end->str : "no state");
         if (done) freeReplyObject(done);
     }
     atomic_store(&over, true);
@@ -273,9 +281,11 @@ static void expect_sound(void)
     redisContext *link = link_up();
     redisReply *r = redisCommand(link, "AKIN.CHECK c");
     assert_non_null(r);
-    for (size_t f = 0; f + 1 < r->elements; f += 2)
-        if (!strcmp(r->element[f]->str, "problems"))
-            assert_int_equal(r->element[f + 1]->integer, 0);
+    if (r->type == REDIS_REPLY_ERROR) fail_msg("AKIN.CHECK: %s", r->str);
+    const redisReply *problems = field_of(r, "problems");
+    assert_non_null(problems);
+    assert_int_equal(problems->type, REDIS_REPLY_INTEGER);
+    assert_int_equal(problems->integer, 0);
     freeReplyObject(r);
     redisFree(link);
 }
