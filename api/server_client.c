@@ -10,9 +10,14 @@
  * A client that waits for each reply, and is the only one that asks, would wait
  * longest for a worker to wake (15 us, of a search of 70, and as much for
  * the processor to come to rest). A search that takes well below a millisecond
- * by the index's own figures, and reads nothing from disk, is run by the loop
- * itself then. As soon as another client's request had to wait for such a one,
- * workers run them again for a while. */
+ * by the index's own figures is run by the loop itself then. It reads no file and
+ * asks no store; but the index is mapped, and a part of it that was compared with
+ * its digest may have left memory since: then a search waits for the disk, once,
+ * and none is run here for SLOW_NS. As soon as another client's request had to
+ * wait for such a one, workers run them again for a while.
+ *
+ * A request is counted in stats.held_bytes from when it came until it is freed:
+ * in its client's `held` while it waits, then by itself, as its batch's. */
 #include "server_internal.h"
 
 #include <errno.h>
@@ -46,12 +51,11 @@ typedef struct {
     akin__client *client;
     queue requests;
     akin_reply reply;
-    bool reads;        /* changes nothing */
-    bool may_send;     /* nothing else is on its way to the socket */
-    size_t sent;       /* of the reply, by the worker */
-    uint64_t all_sent; /* of replies before it */
-    queue more;        /* came meanwhile; under lock, as is */
-    bool open;         /* the worker will look for more */
+    bool reads;    /* began with a read; what it takes later may write */
+    bool may_send; /* nothing else is on its way to the socket */
+    size_t sent;   /* of the reply, by the worker */
+    queue more;    /* came meanwhile; under lock, as is */
+    bool open;     /* the worker will look for more */
 } batch;
 
 typedef struct {
@@ -73,7 +77,7 @@ struct akin__client {
     akin_session session;
     akin_resp_parser *parser;
     queue waiting; /* not started yet */
-    size_t held;   /* its share of stats.held_bytes */
+    size_t held;   /* of stats.held_bytes: waiting, half read */
     int fd;
     batch *running, *spare; /* spare: for the next hand-off; or NULL */
     uv_mutex_t lock;        /* more and open of the running batch */
@@ -134,6 +138,14 @@ static void discard(queue *q)
 {
     while (q->first)
         akin_request_free(pop(q));
+}
+
+/* Frees all of what a batch was given. */
+static void discard_given(akin_server *s, queue *q)
+{
+    size_t bytes = q->bytes;
+    discard(q);
+    atomic_fetch_sub(&s->stats.held_bytes, bytes);
 }
 
 /* ---- closing ---------------------------------------------------------------- */
@@ -292,8 +304,8 @@ static bool send_now(batch *b)
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return false; /* the loop finds out why */
         b->sent += (size_t)n;
+        atomic_fetch_add(&b->client->server->stats.bytes_out, (uint64_t)n);
     }
-    b->all_sent += b->sent;
     b->sent = 0;
     empty(out);
     return true;
@@ -320,7 +332,7 @@ static bool run_requests(batch *b)
         sent = send_now(b);
         last = now;
     }
-    discard(&b->requests);
+    discard_given(b->client->server, &b->requests);
     return sent;
 }
 
@@ -368,6 +380,7 @@ static void retire(akin__client *c, batch *b)
 /* Puts what a batch did not come to before what waits. */
 static void put_back(akin__client *c, queue *more)
 {
+    c->held += more->bytes;
     while (c->waiting.first)
         push(more, pop(&c->waiting));
     c->waiting = *more;
@@ -381,7 +394,6 @@ static void batch_done(akin_task *task)
     c->running = NULL;
     c->server->reading -= b->reads;
     put_back(c, &b->more);
-    atomic_fetch_add(&c->server->stats.bytes_out, b->all_sent + b->sent);
     if (c->dropped || b->reply.out.failed) {
         if (b->reply.out.failed)
             akin_log(AKIN_LOG_WARN, "client %llu: a reply was too large",
@@ -417,14 +429,36 @@ static void note_command(akin__client *c, const akin_request *r)
     c->session.last = row ? row->name : NULL;
 }
 
-/* Takes the requests at the front that the usual pool may run, until there are
- * BATCH_REQUESTS of them. */
-static void take_usual(akin__client *c, queue *to)
+static bool memory_is_scarce(const akin_server *s)
 {
-    while (c->waiting.first && to->n < BATCH_REQUESTS) {
+    uint64_t most = s->options.memory_bytes;
+    return most && atomic_load(&s->stats.held_bytes) > most / 2;
+}
+
+/* How much may wait of a client before its socket is not read, and how much a
+ * worker is given at once; of both, one request may be more. */
+static size_t queue_limit(const akin_server *s)
+{
+    return memory_is_scarce(s) ? SCARCE_BYTES : QUEUED_BYTES;
+}
+
+/* Makes the request at the front a batch's. */
+static void give(akin__client *c, queue *to, const akin_command *row)
+{
+    c->session.last = row->name;
+    c->held -= c->waiting.first->bytes;
+    push(to, pop(&c->waiting));
+}
+
+/* Gives the requests at the front that the usual pool may run, until it is
+ * enough. */
+static void give_usual(akin__client *c, queue *to)
+{
+    while (c->waiting.first && to->n < BATCH_REQUESTS &&
+           (!to->n || to->bytes < queue_limit(c->server))) {
         const akin_command *row = row_of(c->waiting.first);
         if (runs_on_loop(row, c) || is_slow(row, c->waiting.first)) break;
-        push(to, pop(&c->waiting));
+        give(c, to, row);
     }
 }
 
@@ -447,11 +481,10 @@ static void start_batch(akin__client *c)
                  .may_send = !c->writing_bytes && c->fd >= 0,
                  .open = !slow};
     b->reply.out.limit = REPLY_BYTES;
-    note_command(c, c->waiting.first);
     if (slow)
-        push(&b->requests, pop(&c->waiting));
+        give(c, &b->requests, row);
     else
-        take_usual(c, &b->requests);
+        give_usual(c, &b->requests);
     c->running = b;
     c->server->reading += b->reads;
     if (akin_server_hand_off(c->server, &b->task, slow, &err)) {
@@ -459,7 +492,7 @@ static void start_batch(akin__client *c)
         c->server->reading -= b->reads;
         for (akin_request *r = b->requests.first; r; r = r->next)
             akin_reply_error(&c->reply, "BUSY", err.message);
-        discard(&b->requests);
+        discard_given(c->server, &b->requests);
         retire(c, b);
     }
 }
@@ -502,7 +535,7 @@ static void give_more(akin__client *c)
 {
     batch *b = c->running;
     uv_mutex_lock(&c->lock);
-    if (b->open && c->waiting.first) take_usual(c, &b->more);
+    if (b->open && c->waiting.first) give_usual(c, &b->more);
     uv_mutex_unlock(&c->lock);
 }
 
@@ -514,20 +547,15 @@ static void update_limits(akin__client *c)
 
 static void start_reading(akin__client *c);
 
-/* How much may wait of a client before its socket is not read. */
-static size_t queue_limit(const akin_server *s)
-{
-    uint64_t most = s->options.memory_bytes;
-    bool scarce = most && atomic_load(&s->stats.held_bytes) > most / 2;
-    return scarce ? SCARCE_BYTES : QUEUED_BYTES;
-}
-
-/* Reads the socket or not, by what is waiting. */
+/* Reads the socket or not: by what is waiting, and not beside a running batch
+ * while memory is scarce. */
 static void steer_reading(akin__client *c)
 {
-    bool want = !c->ended && !c->closing && !c->dropped &&
+    bool pause = c->running && memory_is_scarce(c->server);
+    bool want = !c->ended && !c->closing && !c->dropped && !pause &&
                 c->waiting.n < QUEUED_REQUESTS &&
                 c->waiting.bytes < queue_limit(c->server);
+    if (pause) await_running(c);
     if (want && !c->reading) {
         start_reading(c);
     } else if (!want && c->reading) {

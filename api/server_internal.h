@@ -31,7 +31,8 @@ struct akin_server {
     akin_server_guest guest; /* or {0} */
     akin__client *clients;   /* loop thread */
     uint64_t last_client_id;
-    unsigned reading; /* batches of reads that run; loop thread, as is: */
+    unsigned reading; /* batches that run and began with a read: others ask;
+                         loop thread, as is: */
     /* Searches on the loop: none before quick_after_ns; the last one ended at
      * quick_end_ns and was quick_client's. akin_mono_ns. */
     uint64_t quick_after_ns, quick_end_ns, quick_client;

@@ -2,6 +2,8 @@
  * readers, hostile input, limits, the ways to end it. */
 #include "served.h"
 
+#include <stdbool.h>
+
 static served server;
 
 static int start(void **state)
@@ -306,6 +308,109 @@ static void slow_reader(void **state)
     close(other);
 }
 
+/* Keeps others from writing to the server's store until the descriptor is
+ * closed: the lock of a WAL's writer, byte 120 of the file it is shared by. */
+static int hold_store(const served *s)
+{
+    char path[64];
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 1};
+    snprintf(path, sizeof path, "%s/akin.db-shm", s->data);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_SETLKW, &lock), 0);
+    return fd;
+}
+
+static size_t receive_line(int fd, char *out, size_t size)
+{
+    size_t n = 0;
+    while (n + 1 < size && receive(fd, out + n, 1, 20000))
+        if (out[n++] == '\n') break;
+    out[n] = 0;
+    return n;
+}
+
+/* "VISMEMBER q", and an id of so many bytes; gives its size. */
+static size_t large_request(char *out, size_t id_bytes)
+{
+    size_t n = (size_t)sprintf(
+        out, "*3\r\n$9\r\nVISMEMBER\r\n$1\r\nq\r\n$%zu\r\n", id_bytes);
+    memset(out + n, 'x', id_bytes);
+    memcpy(out + n + id_bytes, "\r\n", 2);
+    return n + id_bytes + 2;
+}
+
+/* Large requests behind one that a worker is held by, far more of them than may
+ * be in memory: the client is held back. scarce: all clients together may have
+ * 28 MiB; what the worker was given counts when another one wants memory. When
+ * it goes on, all are answered, and the memory is there again. */
+static void pipeline_of_large_requests(bool scarce)
+{
+    enum { M = 1 << 20, LARGE = 8 * M - 256, COUNT = 6, OTHER = 14 * M };
+    static const char *const options[] = {"--max-request-memory", "28M", NULL};
+    served own = {0};
+    char got[256];
+    char *request = malloc(OTHER + 64);
+    assert_non_null(request);
+    serve(&own, scarce ? options : NULL);
+    int lock = hold_store(&own), fd = dial(&own);
+    send_text(fd, "VADD q VALUES 2 1 0 a\r\n");
+    size_t whole = large_request(request, LARGE), sent = 0;
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    for (int idle = 0; sent < whole * COUNT && idle < 20;) {
+        size_t at = sent % whole;
+        ssize_t n = send(fd, request + at, whole - at, MSG_NOSIGNAL);
+        idle = n > 0 ? 0 : idle + 1;
+        if (n > 0)
+            sent += (size_t)n;
+        else
+            nap_ms(20);
+    }
+    fcntl(fd, F_SETFL, 0);
+
+    int other = dial(&own);
+    size_t size = large_request(request, OTHER);
+    /* it may be closed before all is sent: no assertion */
+    for (size_t at = 0; at < size;) {
+        ssize_t n = send(other, request + at, size - at, MSG_NOSIGNAL);
+        if (n <= 0) break;
+        at += (size_t)n;
+    }
+    receive_line(other, got, sizeof got);
+    close(other);
+    struct pollfd answered = {.fd = fd, .events = POLLIN};
+    if (!poll(&answered, 1, 0)) { /* else the store has given up waiting */
+        assert_true(sent < 3 * LARGE);
+        assert_int_equal(!strncmp(got, "-ERR the requests of all", 24), scarce);
+    }
+
+    close(lock);
+    large_request(request, LARGE);
+    for (size_t total = whole * COUNT; sent < total;) {
+        size_t at = sent % whole;
+        send_bytes(fd, request + at, whole - at);
+        sent += whole - at;
+    }
+    for (int i = 0; i < 1 + COUNT; i++)
+        assert_true(receive_line(fd, got, sizeof got) > 1);
+    expect_reply(fd, "PING", "+PONG\n");
+    other = dial(&own);
+    send_bytes(other, request, large_request(request, OTHER));
+    expect_reply(other, "PING", "~\n+PONG\n");
+    close(other);
+    close(fd);
+    served_clear(&own);
+    free(request);
+}
+
+static void large_requests_in_a_pipeline(void **state)
+{
+    (void)state;
+    pipeline_of_large_requests(false);
+    pipeline_of_large_requests(true);
+}
+
 /* ---- hostile input ------------------------------------------------------------ */
 
 static void malformed_closes_only_itself(void **state)
@@ -590,6 +695,7 @@ int main(void)
         cmocka_unit_test(large_replies),
         cmocka_unit_test(half_closed),
         cmocka_unit_test(slow_reader),
+        cmocka_unit_test(large_requests_in_a_pipeline),
         cmocka_unit_test(malformed_closes_only_itself),
         cmocka_unit_test(random_bytes),
         cmocka_unit_test(small_limits),
