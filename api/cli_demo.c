@@ -23,7 +23,7 @@
 
 static const char *const questions[] = {"red car",        "birthday cake",
                                         "a cat",          "sailing boat",
-                                        "christmas tree", "ein roter Apfel"};
+                                        "christmas tree", "ein Fahrrad"};
 static const char *const items[] = {
     "food/fruit/apple.svg", "transportation/fire_engine_romus_01.svg",
     "animals/crawfish1_ganson.svg",

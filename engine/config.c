@@ -70,7 +70,7 @@ static const akin_option table[] = {
     BOOL("index.auto", "yes", LIVE, "build indexes in the background"),
     REAL("fuse.image", "0.5", 0, 100, LIVE,
          "weight of the picture space when rankings are fused"),
-    REAL("fuse.caption", "1", 0, 100, LIVE, "weight of the caption space"),
+    REAL("fuse.caption", "0.5", 0, 100, LIVE, "weight of the caption space"),
     REAL("fuse.text", "1", 0, 100, LIVE, "weight of words found in captions"),
     UINT("query.cache", "4096", 0, 1e6, RESTART,
          "embeddings of query texts that are remembered"),
