@@ -77,7 +77,9 @@ static akin_buf make_jpeg(int width, int height)
 /* The i-th file is made of the 24 photographs from 7 i on. */
 static int make(char **argv)
 {
-    int width = atoi(argv[1]), height = atoi(argv[2]), n = atoi(argv[3]);
+    int width = (int)strtol(argv[1], NULL, 10),
+        height = (int)strtol(argv[2], NULL, 10),
+        n = (int)strtol(argv[3], NULL, 10);
     GDir *dir = g_dir_open(argv[4], 0, NULL);
     GPtrArray *names = g_ptr_array_new();
     char *tiles[24], path[4096];
@@ -165,7 +167,7 @@ static void rows(const char *name, akin_span bytes, double seconds)
 
 int main(int argc, char **argv)
 {
-    double seconds = argc > 1 ? atof(argv[1]) : 2.0;
+    double seconds = argc > 1 ? strtod(argv[1], NULL) : 2.0;
     int i;
 
     if (VIPS_INIT(argv[0])) return 1;

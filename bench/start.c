@@ -180,7 +180,7 @@ static void measure(const char *precision, int rounds, akin_span picture)
 int main(int argc, char **argv)
 {
     static const char *const precisions[] = {"f32", "bf16", "int8"};
-    int rounds = argc > 3 ? atoi(argv[3]) : 7;
+    int rounds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 7;
     times first = {.n = 0};
     char *data, *clean;
     uint8_t *bytes;

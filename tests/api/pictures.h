@@ -61,4 +61,20 @@ static inline int akin(const served *s, const char *args, char **out,
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
+/* What it prints (NULL: anything), and what is among what it says on stderr. */
+static inline void expect_akin(const served *s, const char *args, int code,
+                               const char *out, const char *err)
+{
+    char *got, *said;
+    int status = akin(s, args, &got, &said);
+    if (status != code)
+        fail_msg("%s: exit %d, not %d\n%s%s", args, status, code, got, said);
+    if (out && strcmp(out, got) != 0)
+        fail_msg("%s\nexpected:\n%s\ngot:\n%s", args, out, got);
+    if (err && !strstr(said, err))
+        fail_msg("%s\nexpected on stderr:\n%s\ngot:\n%s", args, err, said);
+    free(got);
+    free(said);
+}
+
 #endif

@@ -39,20 +39,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void expect(const char *args, int code, const char *out, const char *err)
-{
-    char *got, *said;
-    int status = akin(&place, args, &got, &said);
-    if (status != code)
-        fail_msg("%s: exit %d, not %d\n%s%s", args, status, code, got, said);
-    if (out && strcmp(out, got) != 0)
-        fail_msg("%s\nexpected:\n%s\ngot:\n%s", args, out, got);
-    if (err && !strstr(said, err))
-        fail_msg("%s\nexpected on stderr:\n%s\ngot:\n%s", args, err, said);
-    free(got);
-    free(said);
-}
-
 static bool there(const char *name)
 {
     char path[128];
@@ -101,40 +87,50 @@ static void expect_same(const char *copy)
 static void a_directory_comes_back(void **state)
 {
     (void)state;
-    expect("backup $DIR/none/x --data $DIR/data", 3, "", "none/x.part");
-    expect("backup $DIR/backups/x --data $DIR/nodata", 3, "", "no akin data");
-    expect("backup $DIR/backups/x -c nothing --data $DIR/data", 3, "",
-           "nothing");
-    expect("backup --data $DIR/data", 2, "", "expected FILE|FOLDER");
-    expect("backup $DIR/backups/x --data $DIR/data", 0, NULL, NULL);
-    expect("backup $DIR/backups/x --data $DIR/data", 3, "",
-           "x exists; --force replaces it");
-    expect("backup $DIR/backups/x --data $DIR/data --force -q", 0, "", NULL);
+    expect_akin(&place, "backup $DIR/none/x --data $DIR/data", 3, "",
+                "none/x.part");
+    expect_akin(&place, "backup $DIR/backups/x --data $DIR/nodata", 3, "",
+                "no akin data");
+    expect_akin(&place, "backup $DIR/backups/x -c nothing --data $DIR/data", 3,
+                "", "nothing");
+    expect_akin(&place, "backup --data $DIR/data", 2, "",
+                "expected FILE|FOLDER");
+    expect_akin(&place, "backup $DIR/backups/x --data $DIR/data", 0, NULL,
+                NULL);
+    expect_akin(&place, "backup $DIR/backups/x --data $DIR/data", 3, "",
+                "x exists; --force replaces it");
+    expect_akin(&place, "backup $DIR/backups/x --data $DIR/data --force -q", 0,
+                "", NULL);
     shell("cd $DIR/backups && sha256sum -c x.sha256 && "
           "test $(ls | wc -l) = 2");
-    expect("backup $DIR/backups --data $DIR/data -c other -q", 0, "", NULL);
+    expect_akin(&place, "backup $DIR/backups --data $DIR/data -c other -q", 0,
+                "", NULL);
     shell("ls $DIR/backups/other-20*.snapshot");
 
-    expect("restore $DIR/backups/x --data $DIR/copy", 0, NULL, NULL);
+    expect_akin(&place, "restore $DIR/backups/x --data $DIR/copy", 0, NULL,
+                NULL);
     expect_same("copy");
-    expect("restore $DIR/backups/x --data $DIR/copy", 3, "", "is not empty");
-    expect("add $DIR/things/p2.svg -c new --data $DIR/copy -q", 0, "", NULL);
-    expect("restore $DIR/backups/x --data $DIR/copy/ --force --json", 0, NULL,
-           NULL);
+    expect_akin(&place, "restore $DIR/backups/x --data $DIR/copy", 3, "",
+                "is not empty");
+    expect_akin(&place, "add $DIR/things/p2.svg -c new --data $DIR/copy -q", 0,
+                "", NULL);
+    expect_akin(&place,
+                "restore $DIR/backups/x --data $DIR/copy/ --force --json", 0,
+                NULL, NULL);
     expect_same("copy");
     shell("mv $DIR/copy.old-* $DIR/kept");
-    expect("info new --data $DIR/kept -q", 0, NULL, NULL);
+    expect_akin(&place, "info new --data $DIR/kept -q", 0, NULL, NULL);
 
     shell("mkdir $DIR/empty; mv $DIR/backups/other-20*.snapshot "
           "$DIR/backups/one; rm $DIR/backups/other*");
-    expect("restore $DIR/backups/one --data $DIR/empty", 0, NULL,
-           "there is no ");
-    expect("info other --data $DIR/empty", 0, NULL, NULL);
-    expect("info --data $DIR/empty", 3, "", "default");
-    expect("check --data $DIR/empty", 0, "1 items, 2 vectors: no problems\n",
-           NULL);
-    expect("restore $DIR/backups/x --connect $DIR/data/akin.sock", 2, "",
-           "--connect goes with -c");
+    expect_akin(&place, "restore $DIR/backups/one --data $DIR/empty", 0, NULL,
+                "there is no ");
+    expect_akin(&place, "info other --data $DIR/empty", 0, NULL, NULL);
+    expect_akin(&place, "info --data $DIR/empty", 3, "", "default");
+    expect_akin(&place, "check --data $DIR/empty", 0,
+                "1 items, 2 vectors: no problems\n", NULL);
+    expect_akin(&place, "restore $DIR/backups/x --connect $DIR/data/akin.sock",
+                2, "", "--connect goes with -c");
     shell("rm -r $DIR/copy $DIR/kept $DIR/empty $DIR/backups/*");
 }
 
@@ -142,21 +138,26 @@ static void a_server_goes_on(void **state)
 {
     (void)state;
     serve_again(&place, NULL);
-    expect("backup $DIR/backups --data $DIR/data -q", 0, "", NULL);
+    expect_akin(&place, "backup $DIR/backups --data $DIR/data -q", 0, "", NULL);
     shell("cd $DIR/backups && sha256sum -c full-20*.sha256 && mv "
           "full-*.snapshot y && rm full-* && test -z "
           "\"$(find $DIR/data/snapshots -type f)\"");
-    expect("backup $DIR/backups/y --data $DIR/data", 3, "", "exists");
-    expect("backup $DIR/backups/z -c none --data $DIR/data", 3, "", "none");
+    expect_akin(&place, "backup $DIR/backups/y --data $DIR/data", 3, "",
+                "exists");
+    expect_akin(&place, "backup $DIR/backups/z -c none --data $DIR/data", 3, "",
+                "none");
     assert_false(there("backups/z.part"));
-    expect("backup $DIR/backups/z -c other --connect $DIR/data/akin.sock", 0,
-           NULL, NULL);
-    expect("restore $DIR/backups/y --data $DIR/copy -q", 0, "", NULL);
+    expect_akin(&place,
+                "backup $DIR/backups/z -c other --connect $DIR/data/akin.sock",
+                0, NULL, NULL);
+    expect_akin(&place, "restore $DIR/backups/y --data $DIR/copy -q", 0, "",
+                NULL);
     expect_same("copy");
-    expect("restore $DIR/backups/y --data $DIR/data --force", 3, "",
-           "is open in another process");
-    expect("restore $DIR/backups/z --data $DIR/one -q", 0, "", NULL);
-    expect("info other --data $DIR/one", 0, NULL, NULL);
+    expect_akin(&place, "restore $DIR/backups/y --data $DIR/data --force", 3,
+                "", "is open in another process");
+    expect_akin(&place, "restore $DIR/backups/z --data $DIR/one -q", 0, "",
+                NULL);
+    expect_akin(&place, "info other --data $DIR/one", 0, NULL, NULL);
     assert_int_equal(serve_end(&place, SIGTERM), 0);
     shell("rm -r $DIR/copy $DIR/one $DIR/backups/*");
 }
@@ -167,50 +168,59 @@ static void a_collection_comes_back(void **state)
 {
     char *before, *after;
     (void)state;
-    expect("backup $DIR/backups/one -c default --data $DIR/data -q", 0, "",
-           NULL);
-    expect("backup $DIR/backups/all --data $DIR/data -q", 0, "", NULL);
+    expect_akin(&place,
+                "backup $DIR/backups/one -c default --data $DIR/data -q", 0, "",
+                NULL);
+    expect_akin(&place, "backup $DIR/backups/all --data $DIR/data -q", 0, "",
+                NULL);
     akin(&place, "search red circle --json --data $DIR/data", &before, NULL);
     for (int server = 0; server < 2; server++) {
         if (server) serve_again(&place, NULL);
-        expect("restore $DIR/backups/one -c default --data $DIR/data", 3, "",
-               "there is a collection 'default'; --force");
-        expect("rm p1.svg p3.svg --data $DIR/data -q", 0, "", NULL);
-        expect("restore $DIR/backups/one -c default --force --data $DIR/data",
-               0, "restored default\n", NULL);
+        expect_akin(&place,
+                    "restore $DIR/backups/one -c default --data $DIR/data", 3,
+                    "", "there is a collection 'default'; --force");
+        expect_akin(&place, "rm p1.svg p3.svg --data $DIR/data -q", 0, "",
+                    NULL);
+        expect_akin(
+            &place,
+            "restore $DIR/backups/one -c default --force --data $DIR/data", 0,
+            "restored default\n", NULL);
         akin(&place, "search red circle --json --data $DIR/data", &after, NULL);
         assert_string_equal(before, after);
         free(after);
-        expect("restore $DIR/backups/one -c 'other name' --data $DIR/data -q",
-               0, "", NULL);
+        expect_akin(
+            &place,
+            "restore $DIR/backups/one -c 'other name' --data $DIR/data -q", 0,
+            "", NULL);
         akin(&place,
              "search red circle --json -c 'other name' --data $DIR/data",
              &after, NULL);
         assert_string_equal(before, after);
         free(after);
-        expect("collections drop 'other name' -y -q --data $DIR/data", 0, "",
-               NULL);
-        expect("restore $DIR/backups/all -c new --data $DIR/data", 3, "",
-               "a snapshot of 2 collections");
+        expect_akin(&place,
+                    "collections drop 'other name' -y -q --data $DIR/data", 0,
+                    "", NULL);
+        expect_akin(&place, "restore $DIR/backups/all -c new --data $DIR/data",
+                    3, "", "a snapshot of 2 collections");
         shell("cd $DIR/backups && { cat one; echo; } > two && "
               "cp one.sha256 two.sha256");
-        expect("restore $DIR/backups/two -c new --data $DIR/data", 3, "",
-               "is damaged: its SHA-256 is ");
+        expect_akin(&place, "restore $DIR/backups/two -c new --data $DIR/data",
+                    3, "", "is damaged: its SHA-256 is ");
         shell("cd $DIR/backups && head -c 9999 one > two && rm two.sha256");
-        expect("restore $DIR/backups/two -c new --data $DIR/data", 3, "",
-               "ends too early");
-        expect("restore $DIR/backups -c new --data $DIR/data", 3, "",
-               "is no backup");
-        expect("info new --data $DIR/data", 3, "", "new");
+        expect_akin(&place, "restore $DIR/backups/two -c new --data $DIR/data",
+                    3, "", "ends too early");
+        expect_akin(&place, "restore $DIR/backups -c new --data $DIR/data", 3,
+                    "", "is no backup");
+        expect_akin(&place, "info new --data $DIR/data", 3, "", "new");
         shell("test ! -e $DIR/data/snapshots/.upload");
-        expect("check --data $DIR/data", 0,
-               "7 items, 14 vectors: no problems\n", NULL);
+        expect_akin(&place, "check --data $DIR/data", 0,
+                    "7 items, 14 vectors: no problems\n", NULL);
     }
     assert_int_equal(serve_end(&place, SIGTERM), 0);
-    expect("restore $DIR/backups/one -c made --data $DIR/fresh -q", 0, "",
-           NULL);
-    expect("check --data $DIR/fresh", 0, "6 items, 12 vectors: no problems\n",
-           NULL);
+    expect_akin(&place, "restore $DIR/backups/one -c made --data $DIR/fresh -q",
+                0, "", NULL);
+    expect_akin(&place, "check --data $DIR/fresh", 0,
+                "6 items, 12 vectors: no problems\n", NULL);
     free(before);
     shell("rm -r $DIR/backups/* $DIR/fresh");
 }
@@ -314,7 +324,8 @@ static void damage_is_refused(void **state)
     char path[128];
     uint8_t *data;
     size_t size;
-    expect("backup $DIR/backups/x --data $DIR/data -q", 0, "", NULL);
+    expect_akin(&place, "backup $DIR/backups/x --data $DIR/data -q", 0, "",
+                NULL);
     snprintf(path, sizeof path, "%s/backups/x", place.dir);
     assert_int_equal(akin_file_read(path, 1 << 26, &data, &size, NULL), 0);
     const size_t cuts[] = {0,   1,        100,         512,
@@ -322,32 +333,37 @@ static void damage_is_refused(void **state)
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         write_file("cut", data, cuts[i]);
         if (cuts[i] == size - 1) continue; /* of the second empty block */
-        expect("restore $DIR/backups/cut --data $DIR/copy", 3, "",
-               "ends too early");
+        expect_akin(&place, "restore $DIR/backups/cut --data $DIR/copy", 3, "",
+                    "ends too early");
     }
     shell("cp $DIR/backups/x.sha256 $DIR/backups/cut.sha256");
-    expect("restore $DIR/backups/cut --data $DIR/copy", 3, "",
-           "is damaged: its SHA-256 is ");
+    expect_akin(&place, "restore $DIR/backups/cut --data $DIR/copy", 3, "",
+                "is damaged: its SHA-256 is ");
     data[9000] ^= 0x55;
     write_file("flipped", data, size);
     shell("cp $DIR/backups/x.sha256 $DIR/backups/flipped.sha256");
-    expect("restore $DIR/backups/flipped --data $DIR/copy", 3, "",
-           "is damaged: its SHA-256 is ");
+    expect_akin(&place, "restore $DIR/backups/flipped --data $DIR/copy", 3, "",
+                "is damaged: its SHA-256 is ");
     memset(data + 512 + 4096, 0x55, 8192); /* pages of the database */
     write_file("pages", data, size);
-    expect("restore $DIR/backups/pages --data $DIR/copy", 3, "", "is damaged");
+    expect_akin(&place, "restore $DIR/backups/pages --data $DIR/copy", 3, "",
+                "is damaged");
     write_file("text", "no tar at all", 13);
     shell("cd $DIR/things && tar -cf ../backups/other p1.svg; head -c 4096 "
           "/dev/zero >> $DIR/backups/text; head -c 1024 /dev/zero > "
           "$DIR/backups/blank");
-    expect("restore $DIR/backups/text --data $DIR/copy", 3, "", "not a tar");
-    expect("restore $DIR/backups/other --data $DIR/copy", 3, "",
-           "it holds something else");
-    expect("restore $DIR/backups/blank --data $DIR/copy", 3, "", "no akin.db");
-    expect("restore $DIR/backups --data $DIR/copy", 3, "", "is not a file");
-    expect("restore $DIR/backups/none --data $DIR/copy", 3, "", "No such file");
-    expect("restore $DIR/backups/x --data $DIR/things/p1.svg", 3, "",
-           "Not a directory");
+    expect_akin(&place, "restore $DIR/backups/text --data $DIR/copy", 3, "",
+                "not a tar");
+    expect_akin(&place, "restore $DIR/backups/other --data $DIR/copy", 3, "",
+                "it holds something else");
+    expect_akin(&place, "restore $DIR/backups/blank --data $DIR/copy", 3, "",
+                "no akin.db");
+    expect_akin(&place, "restore $DIR/backups --data $DIR/copy", 3, "",
+                "is not a file");
+    expect_akin(&place, "restore $DIR/backups/none --data $DIR/copy", 3, "",
+                "No such file");
+    expect_akin(&place, "restore $DIR/backups/x --data $DIR/things/p1.svg", 3,
+                "", "Not a directory");
     akin_free(data);
     assert_false(there("copy"));
     assert_false(there("copy.restoring"));
@@ -358,7 +374,8 @@ static void damage_is_refused(void **state)
 static void no_room(void **state)
 {
     (void)state;
-    expect("backup $DIR/backups/x --data $DIR/data -q", 0, "", NULL);
+    expect_akin(&place, "backup $DIR/backups/x --data $DIR/data -q", 0, "",
+                NULL);
     shell("trap '' XFSZ; ulimit -f 100; " AKIN_PROGRAM
           " backup $DIR/backups/y --data $DIR/data; test $? = 3");
     shell("test $(ls $DIR/backups | wc -l) = 2");
@@ -406,8 +423,10 @@ static void killed_anywhere(void **state)
     (void)state;
     int n = 0, whole = 0;
     if (sanitized()) skip();
-    expect("backup $DIR/things/old -c other --data $DIR/data -q", 0, "", NULL);
-    expect("backup $DIR/things/new --data $DIR/data -q", 0, "", NULL);
+    expect_akin(&place, "backup $DIR/things/old -c other --data $DIR/data -q",
+                0, "", NULL);
+    expect_akin(&place, "backup $DIR/things/new --data $DIR/data -q", 0, "",
+                NULL);
     for (int moment = 1; moment < MOMENTS; moment += 2) {
         shell("cd $DIR/backups && cp ../things/old x && "
               "cp ../things/old.sha256 x.sha256");
@@ -425,18 +444,20 @@ static void killed_anywhere(void **state)
     shell("rm -r $DIR/backups/*");
     assert_true(n >= 6 && n < MOMENTS / 2 && whole >= 2);
     print_message("killed at %d moments of backup", n);
-    expect("backup $DIR/backups/x --data $DIR/data -q", 0, "", NULL);
+    expect_akin(&place, "backup $DIR/backups/x --data $DIR/data -q", 0, "",
+                NULL);
     n = whole = 0;
     for (int moment = 1; moment < MOMENTS; moment += 2) {
         bool killed = run_until(
             "restore $DIR/backups/x --data $DIR/backups/to -q", moment);
         if (there("backups/to")) {
             whole++;
-            expect("check --data $DIR/backups/to", 0,
-                   "7 items, 14 vectors: no problems\n", NULL);
+            expect_akin(&place, "check --data $DIR/backups/to", 0,
+                        "7 items, 14 vectors: no problems\n", NULL);
         } else {
-            expect("restore $DIR/backups/x --data $DIR/backups/to -q", 0, "",
-                   NULL);
+            expect_akin(&place,
+                        "restore $DIR/backups/x --data $DIR/backups/to -q", 0,
+                        "", NULL);
         }
         assert_false(there("backups/to.restoring"));
         shell("rm -r $DIR/backups/to");

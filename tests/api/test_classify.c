@@ -41,20 +41,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void expect(const char *args, int code, const char *out, const char *err)
-{
-    char *got, *said;
-    int status = akin(&place, args, &got, &said);
-    if (status != code)
-        fail_msg("%s: exit %d, not %d\n%s%s", args, status, code, got, said);
-    if (out && strcmp(out, got) != 0)
-        fail_msg("%s\nexpected:\n%s\ngot:\n%s", args, out, got);
-    if (err && !strstr(said, err))
-        fail_msg("%s\nexpected on stderr:\n%s\ngot:\n%s", args, err, said);
-    free(got);
-    free(said);
-}
-
 static json_t *json_of(const char *args, int code)
 {
     char *out;
@@ -101,25 +87,32 @@ static double cosine(const double *a, const double *b, size_t n)
 static void usage(void **state)
 {
     (void)state;
-    expect("classify --labels a,b", 2, "", "expected PICTURE|FOLDER|- ...");
-    expect("classify $DIR/pictures", 2, "", "which labels?");
-    expect("classify $DIR/none --labels a,b", 3, "", "none");
-    expect("classify $DIR/pictures --labels ' a , a,,'", 2, "", "got 1");
-    expect("classify $DIR/pictures --labels a,b --template x", 2, "",
-           "{} where the label goes");
-    expect("classify $DIR/pictures --labels a,b -k 0", 2, "", "--limit");
-    expect("classify $DIR/pictures --labels-file $DIR/none", 3, "", "none");
-    expect("classify $DIR/pictures --labels a,b --model $DIR/pictures", 3, "",
-           "config.json");
-    expect("classify $DIR/pictures --labels a,b -c x --data $DIR/data", 3, "",
-           "x");
-    expect("classify $DIR/pictures --labels a,b --connect 127.0.0.1:1", 3, "",
-           "is the server running?");
-    expect("classify $DIR/tmp --labels a,b", 1, "", "no pictures");
-    expect("model $DIR/pictures", 3, "", "config.json");
-    expect("model $DIR/none", 3, "", "no such model directory");
-    expect("model $DIR/none -c x", 2, "", "does not go with");
-    expect("model -c x --data $DIR/data", 3, "", "x");
+    expect_akin(&place, "classify --labels a,b", 2, "",
+                "expected PICTURE|FOLDER|- ...");
+    expect_akin(&place, "classify $DIR/pictures", 2, "", "which labels?");
+    expect_akin(&place, "classify $DIR/none --labels a,b", 3, "", "none");
+    expect_akin(&place, "classify $DIR/pictures --labels ' a , a,,'", 2, "",
+                "got 1");
+    expect_akin(&place, "classify $DIR/pictures --labels a,b --template x", 2,
+                "", "{} where the label goes");
+    expect_akin(&place, "classify $DIR/pictures --labels a,b -k 0", 2, "",
+                "--limit");
+    expect_akin(&place, "classify $DIR/pictures --labels-file $DIR/none", 3, "",
+                "none");
+    expect_akin(&place,
+                "classify $DIR/pictures --labels a,b --model $DIR/pictures", 3,
+                "", "config.json");
+    expect_akin(&place,
+                "classify $DIR/pictures --labels a,b -c x --data $DIR/data", 3,
+                "", "x");
+    expect_akin(&place,
+                "classify $DIR/pictures --labels a,b --connect 127.0.0.1:1", 3,
+                "", "is the server running?");
+    expect_akin(&place, "classify $DIR/tmp --labels a,b", 1, "", "no pictures");
+    expect_akin(&place, "model $DIR/pictures", 3, "", "config.json");
+    expect_akin(&place, "model $DIR/none", 3, "", "no such model directory");
+    expect_akin(&place, "model $DIR/none -c x", 2, "", "does not go with");
+    expect_akin(&place, "model -c x --data $DIR/data", 3, "", "x");
 }
 
 /* The labels of picture `at`, best first. */
@@ -231,9 +224,10 @@ static void many_pictures_from_everywhere(void **state)
     json_decref(file);
     json_decref(input);
     write_text("pictures/bad.png", "no picture");
-    expect("classify $DIR/pictures --labels dog,cat", 1, NULL, "bad.png: ");
-    expect("classify $DIR/pictures/bad.png --labels dog,cat", 1, "",
-           "bad.png: ");
+    expect_akin(&place, "classify $DIR/pictures --labels dog,cat", 1, NULL,
+                "bad.png: ");
+    expect_akin(&place, "classify $DIR/pictures/bad.png --labels dog,cat", 1,
+                "", "bad.png: ");
     root = json_of("classify $DIR/pictures --labels dog,cat --json", 1);
     assert_int_equal(json_array_size(root), 4);
     json_decref(root);
@@ -258,8 +252,8 @@ static void one_bad_picture_costs_only_itself(void **state)
     json_t *root = json_of("classify $DIR/many --labels dog,cat --json", 1);
     assert_int_equal(json_array_size(root), 12);
     json_decref(root);
-    expect("classify $DIR/many --labels dog,cat --json", 1, NULL,
-           "its name is not UTF-8");
+    expect_akin(&place, "classify $DIR/many --labels dog,cat --json", 1, NULL,
+                "its name is not UTF-8");
     /* the server closes; what it said before is printed */
     memset(big, ' ', sizeof big - 1);
     write_text("many/z.svg", big);
@@ -301,7 +295,8 @@ static void all_doors_agree(void **state)
         "-c pics --connect $DIR/data/akin.sock"};
     char args[256], *want, *got;
     (void)state;
-    expect("collections create pics --data $DIR/data -q", 0, "", NULL);
+    expect_akin(&place, "collections create pics --data $DIR/data -q", 0, "",
+                NULL);
     for (size_t i = 0; i < 9; i++) {
         const char *question = questions[i % 3];
         if (i == 3) serve_again(&place, NULL);
@@ -330,7 +325,7 @@ static void a_model_is_described(void **state)
     assert_true(number(model, "cosine") > 0.99);
     assert_true(number(model, "parameters") > 1e6);
     json_decref(model);
-    expect("model " AKIN_SOURCE "/models/starter", 0, NULL, NULL);
+    expect_akin(&place, "model " AKIN_SOURCE "/models/starter", 0, NULL, NULL);
 }
 
 int main(void)

@@ -27,48 +27,38 @@ static int teardown(void **state)
     return 0;
 }
 
-static void expect(const char *args, int code, const char *out, const char *err)
-{
-    char *got, *said;
-    int status = akin(&place, args, &got, &said);
-    if (status != code)
-        fail_msg("%s: exit %d, not %d\n%s%s", args, status, code, got, said);
-    if (out && strcmp(out, got) != 0)
-        fail_msg("%s\nexpected:\n%s\ngot:\n%s", args, out, got);
-    if (err && !strstr(said, err))
-        fail_msg("%s\nexpected on stderr:\n%s\ngot:\n%s", args, err, said);
-    free(got);
-    free(said);
-}
-
 static void usage(void **state)
 {
     (void)state;
-    expect("version", 0, "akin 0.1.0\n", NULL);
-    expect("--version", 0, "akin 0.1.0\n", NULL);
-    expect("", 2, NULL, NULL);
-    expect("serach x", 2, "", "did you mean 'akin search'?");
-    expect("delete x", 2, "", "did you mean 'akin rm'?");
-    expect("xyzzy", 2, "", "'akin help' lists them");
-    expect("search --fitler x y", 2, "", "did you mean --filter?");
-    expect("search --limit x y --data $DIR/none", 3, "",
-           "there is no akin data in");
-    expect("search --filter", 2, "", "--filter wants EXPR");
-    expect("search --json=yes x", 2, "", "--json takes no value");
-    expect("search x --color sometimes", 2, "", "auto, always or never");
-    expect("help serach", 2, "", "did you mean 'search'?");
-    expect("completion tcsh", 2, "", "bash, zsh or fish");
-    expect("add --data $DIR/none", 2, "", "expected PATH ...");
-    expect("add $DIR/nowhere --data $DIR/none", 3, "", "nowhere");
-    expect("search x --model $DIR/nomodel --data $DIR/none", 3, "",
-           "no akin data");
-    expect("add $DIR/pictures --model $DIR/nomodel --data $DIR/none", 3, "",
-           "no such model directory");
-    expect("info --connect 127.0.0.1:1", 3, "", "is the server running?");
-    expect("info --connect '::'", 3, "", "expected HOST:PORT");
-    expect("serve --data $DIR/none --bind 0.0.0.0 --port 0", 3, "",
-           "--requirepass");
-    expect("serve --data $DIR/none --bind nohost --port 0", 3, "", "nohost");
+    expect_akin(&place, "version", 0, "akin 0.1.0\n", NULL);
+    expect_akin(&place, "--version", 0, "akin 0.1.0\n", NULL);
+    expect_akin(&place, "", 2, NULL, NULL);
+    expect_akin(&place, "serach x", 2, "", "did you mean 'akin search'?");
+    expect_akin(&place, "delete x", 2, "", "did you mean 'akin rm'?");
+    expect_akin(&place, "xyzzy", 2, "", "'akin help' lists them");
+    expect_akin(&place, "search --fitler x y", 2, "", "did you mean --filter?");
+    expect_akin(&place, "search --limit x y --data $DIR/none", 3, "",
+                "there is no akin data in");
+    expect_akin(&place, "search --filter", 2, "", "--filter wants EXPR");
+    expect_akin(&place, "search --json=yes x", 2, "", "--json takes no value");
+    expect_akin(&place, "search x --color sometimes", 2, "",
+                "auto, always or never");
+    expect_akin(&place, "help serach", 2, "", "did you mean 'search'?");
+    expect_akin(&place, "completion tcsh", 2, "", "bash, zsh or fish");
+    expect_akin(&place, "add --data $DIR/none", 2, "", "expected PATH ...");
+    expect_akin(&place, "add $DIR/nowhere --data $DIR/none", 3, "", "nowhere");
+    expect_akin(&place, "search x --model $DIR/nomodel --data $DIR/none", 3, "",
+                "no akin data");
+    expect_akin(&place,
+                "add $DIR/pictures --model $DIR/nomodel --data $DIR/none", 3,
+                "", "no such model directory");
+    expect_akin(&place, "info --connect 127.0.0.1:1", 3, "",
+                "is the server running?");
+    expect_akin(&place, "info --connect '::'", 3, "", "expected HOST:PORT");
+    expect_akin(&place, "serve --data $DIR/none --bind 0.0.0.0 --port 0", 3, "",
+                "--requirepass");
+    expect_akin(&place, "serve --data $DIR/none --bind nohost --port 0", 3, "",
+                "nohost");
 }
 
 static void help(void **state)
@@ -116,29 +106,39 @@ static void pages_are_current(void **state)
 static void adding(void **state)
 {
     (void)state;
-    expect("add $DIR/pictures --data $DIR/data", 0,
-           "12 added, 0 updated, 0 unchanged, 0 failed\n", NULL);
-    expect("add $DIR/pictures --data $DIR/data --json", 0,
-           "{\"collection\":\"default\",\"added\":0,\"updated\":0,"
-           "\"unchanged\":12,\"failed\":0}\n",
-           NULL);
-    expect("add $DIR/pictures --data $DIR/data --send", 0,
-           "0 added, 0 updated, 12 unchanged, 0 failed\n", NULL);
-    expect("add $DIR/pictures --data $DIR/data -q", 0, "", NULL);
-    expect("search 'red circle' -k 1 --ids --data $DIR/data", 0, NULL, NULL);
-    expect("search 'red circle' --filter '.width < 0' --data $DIR/data", 1, "",
-           "nothing found");
-    expect("search --data $DIR/data", 2, "", "what to search for?");
-    expect("search x --filter '.width <' --data $DIR/data", 3, "", "akin: ");
-    expect("search x --min-score 2 --data $DIR/data", 2, "", "--min-score");
-    expect("search --image $DIR/nofile --data $DIR/data", 3, "", "nofile");
-    expect("search x -c nothing --data $DIR/data", 3, "", "nothing");
-    expect("similar nobody --data $DIR/data", 3, "", "nobody");
-    expect("get nobody --data $DIR/data", 1, "", "no item 'nobody'");
-    expect("collections drop default --data $DIR/data", 2, "", "say --yes");
-    expect("check --data $DIR/data", 0, "12 items, 24 vectors: no problems\n",
-           NULL);
-    expect("reindex --data $DIR/data", 0, "default is indexed anew\n", NULL);
+    expect_akin(&place, "add $DIR/pictures --data $DIR/data", 0,
+                "12 added, 0 updated, 0 unchanged, 0 failed\n", NULL);
+    expect_akin(&place, "add $DIR/pictures --data $DIR/data --json", 0,
+                "{\"collection\":\"default\",\"added\":0,\"updated\":0,"
+                "\"unchanged\":12,\"failed\":0}\n",
+                NULL);
+    expect_akin(&place, "add $DIR/pictures --data $DIR/data --send", 0,
+                "0 added, 0 updated, 12 unchanged, 0 failed\n", NULL);
+    expect_akin(&place, "add $DIR/pictures --data $DIR/data -q", 0, "", NULL);
+    expect_akin(&place, "search 'red circle' -k 1 --ids --data $DIR/data", 0,
+                NULL, NULL);
+    expect_akin(&place,
+                "search 'red circle' --filter '.width < 0' --data $DIR/data", 1,
+                "", "nothing found");
+    expect_akin(&place, "search --data $DIR/data", 2, "",
+                "what to search for?");
+    expect_akin(&place, "search x --filter '.width <' --data $DIR/data", 3, "",
+                "akin: ");
+    expect_akin(&place, "search x --min-score 2 --data $DIR/data", 2, "",
+                "--min-score");
+    expect_akin(&place, "search --image $DIR/nofile --data $DIR/data", 3, "",
+                "nofile");
+    expect_akin(&place, "search x -c nothing --data $DIR/data", 3, "",
+                "nothing");
+    expect_akin(&place, "similar nobody --data $DIR/data", 3, "", "nobody");
+    expect_akin(&place, "get nobody --data $DIR/data", 1, "",
+                "no item 'nobody'");
+    expect_akin(&place, "collections drop default --data $DIR/data", 2, "",
+                "say --yes");
+    expect_akin(&place, "check --data $DIR/data", 0,
+                "12 items, 24 vectors: no problems\n", NULL);
+    expect_akin(&place, "reindex --data $DIR/data", 0,
+                "default is indexed anew\n", NULL);
 }
 
 static void bad_pictures_are_listed(void **state)
@@ -153,11 +153,12 @@ static void bad_pictures_are_listed(void **state)
     assert_non_null(f);
     fputs("no picture", f);
     fclose(f);
-    expect("add $DIR/broken --data $DIR/data -c broken", 1,
-           "1 added, 0 updated, 0 unchanged, 1 failed\n", "broken/bad.png: ");
-    expect("jobs failures 99 --data $DIR/data", 3, "", "99");
-    expect("collections drop broken --yes --data $DIR/data", 0,
-           "dropped broken\n", NULL);
+    expect_akin(&place, "add $DIR/broken --data $DIR/data -c broken", 1,
+                "1 added, 0 updated, 0 unchanged, 1 failed\n",
+                "broken/bad.png: ");
+    expect_akin(&place, "jobs failures 99 --data $DIR/data", 3, "", "99");
+    expect_akin(&place, "collections drop broken --yes --data $DIR/data", 0,
+                "dropped broken\n", NULL);
 }
 
 /* Everything that reads, from the directory and from a server: the same bytes
@@ -222,27 +223,31 @@ static void locked_directory_is_asked_by_its_socket(void **state)
 {
     (void)state;
     assert_true(place.pid > 0);
-    expect("check --data $DIR/data", 0, "12 items, 24 vectors: no problems\n",
-           NULL);
-    expect("add $DIR/pictures --data $DIR/data", 0,
-           "0 added, 0 updated, 12 unchanged, 0 failed\n", NULL);
-    expect("add $DIR/pictures --connect $DIR/data/akin.sock --send -c sent", 0,
-           "12 added, 0 updated, 0 unchanged, 0 failed\n", NULL);
-    expect("add $DIR/pictures --connect $DIR/data/akin.sock --send -c sent", 0,
-           "0 added, 0 updated, 12 unchanged, 0 failed\n", NULL);
+    expect_akin(&place, "check --data $DIR/data", 0,
+                "12 items, 24 vectors: no problems\n", NULL);
+    expect_akin(&place, "add $DIR/pictures --data $DIR/data", 0,
+                "0 added, 0 updated, 12 unchanged, 0 failed\n", NULL);
+    expect_akin(
+        &place,
+        "add $DIR/pictures --connect $DIR/data/akin.sock --send -c sent", 0,
+        "12 added, 0 updated, 0 unchanged, 0 failed\n", NULL);
+    expect_akin(
+        &place,
+        "add $DIR/pictures --connect $DIR/data/akin.sock --send -c sent", 0,
+        "0 added, 0 updated, 12 unchanged, 0 failed\n", NULL);
     char *read, *sent;
-    expect("info --server --data $DIR/data", 0, NULL, NULL);
+    expect_akin(&place, "info --server --data $DIR/data", 0, NULL, NULL);
     akin(&place, "search green --json --data $DIR/data", &read, NULL);
     akin(&place, "search green --json --data $DIR/data -c sent", &sent, NULL);
     assert_string_equal(read, sent);
     free(read);
     free(sent);
-    expect("rm p01.svg nobody --data $DIR/data -c sent", 1, "removed 1\n",
-           "no item 'nobody'");
-    expect("rm nobody --missing-ok --data $DIR/data -c sent", 0, "removed 0\n",
-           NULL);
-    expect("collections drop sent --yes --data $DIR/data", 0, "dropped sent\n",
-           NULL);
+    expect_akin(&place, "rm p01.svg nobody --data $DIR/data -c sent", 1,
+                "removed 1\n", "no item 'nobody'");
+    expect_akin(&place, "rm nobody --missing-ok --data $DIR/data -c sent", 0,
+                "removed 0\n", NULL);
+    expect_akin(&place, "collections drop sent --yes --data $DIR/data", 0,
+                "dropped sent\n", NULL);
     assert_int_equal(serve_end(&place, SIGTERM), 0);
 }
 
@@ -297,20 +302,24 @@ static void password(void **state)
     static const char *const secret[] = {"--requirepass", "s3cret", NULL};
     (void)state;
     serve_again(&place, secret);
-    expect("collections --connect $DIR/data/akin.sock", 3, "",
-           "Authentication required");
-    expect("collections --connect $DIR/data/akin.sock --requirepass wrong", 3,
-           "", "WRONGPASS");
-    expect("collections --connect $DIR/data/akin.sock --requirepass s3cret -q",
-           0, NULL, NULL);
-    expect("info --data $DIR/data --requirepass wrong", 3, "", "WRONGPASS");
+    expect_akin(&place, "collections --connect $DIR/data/akin.sock", 3, "",
+                "Authentication required");
+    expect_akin(&place,
+                "collections --connect $DIR/data/akin.sock --requirepass wrong",
+                3, "", "WRONGPASS");
+    expect_akin(
+        &place,
+        "collections --connect $DIR/data/akin.sock --requirepass s3cret -q", 0,
+        NULL, NULL);
+    expect_akin(&place, "info --data $DIR/data --requirepass wrong", 3, "",
+                "WRONGPASS");
     setenv("AKIN_REQUIREPASS", "s3cret", 1);
-    expect("info --data $DIR/data", 0, NULL, NULL);
+    expect_akin(&place, "info --data $DIR/data", 0, NULL, NULL);
     unsetenv("AKIN_REQUIREPASS");
     /* a socket that a crash left behind is in nobody's way */
     assert_int_equal(serve_end(&place, SIGKILL), 1000 + SIGKILL);
     assert_int_equal(access(place.socket, F_OK), 0);
-    expect("info --data $DIR/data", 0, NULL, NULL);
+    expect_akin(&place, "info --data $DIR/data", 0, NULL, NULL);
     serve_again(&place, NULL);
     assert_int_equal(serve_end(&place, SIGTERM), 0);
 }
@@ -318,27 +327,33 @@ static void password(void **state)
 static void collections(void **state)
 {
     (void)state;
-    expect("collections create made --dim 8 --field price:number "
-           "--field label:string --data $DIR/data",
-           0, "created made\n", NULL);
-    expect("collections create made --dim 8 --data $DIR/data", 3, "", "made");
-    expect("collections create odd --field price --data $DIR/data", 2, "",
-           "NAME:TYPE");
-    expect("collections create odd --field price:colour --data $DIR/data", 3,
-           "", "'colour' is no type");
-    expect("collections what --data $DIR/data", 2, "", "create NAME");
-    expect("collections drop made --yes --data $DIR/data", 0, "dropped made\n",
-           NULL);
+    expect_akin(&place,
+                "collections create made --dim 8 --field price:number "
+                "--field label:string --data $DIR/data",
+                0, "created made\n", NULL);
+    expect_akin(&place, "collections create made --dim 8 --data $DIR/data", 3,
+                "", "made");
+    expect_akin(&place, "collections create odd --field price --data $DIR/data",
+                2, "", "NAME:TYPE");
+    expect_akin(&place,
+                "collections create odd --field price:colour --data $DIR/data",
+                3, "", "'colour' is no type");
+    expect_akin(&place, "collections what --data $DIR/data", 2, "",
+                "create NAME");
+    expect_akin(&place, "collections drop made --yes --data $DIR/data", 0,
+                "dropped made\n", NULL);
 }
 
 static void sheets(void **state)
 {
     (void)state;
     char path[96], *page;
-    expect("sheet 'red <b>circle' blue --like p01.svg --image "
-           "$DIR/pictures/p03.svg -k 3 --title 'a & b' --out $DIR/sheet.html "
-           "-q --data $DIR/data",
-           0, "", NULL);
+    expect_akin(
+        &place,
+        "sheet 'red <b>circle' blue --like p01.svg --image "
+        "$DIR/pictures/p03.svg -k 3 --title 'a & b' --out $DIR/sheet.html "
+        "-q --data $DIR/data",
+        0, "", NULL);
     snprintf(path, sizeof path, "%s/sheet.html", place.dir);
     page = slurp(path);
     assert_non_null(strstr(page, "red &lt;b&gt;circle"));
@@ -354,13 +369,13 @@ static void sheets(void **state)
     assert_int_equal(figures, 12);
     assert_int_equal(inlined, 14); /* two queries are pictures */
     free(page);
-    expect("search red --html $DIR/one.html -k 2 --data $DIR/data", 0, NULL,
-           NULL);
+    expect_akin(&place, "search red --html $DIR/one.html -k 2 --data $DIR/data",
+                0, NULL, NULL);
     snprintf(path, sizeof path, "%s/one.html", place.dir);
     page = slurp(path);
     assert_non_null(strstr(page, "<h1>red</h1>"));
     free(page);
-    expect("sheet --data $DIR/data", 2, "", "expected queries");
+    expect_akin(&place, "sheet --data $DIR/data", 2, "", "expected queries");
 }
 
 int main(void)

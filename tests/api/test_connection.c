@@ -143,8 +143,8 @@ static void info(void **state)
 static void pipeline(void **state)
 {
     (void)state;
-    char *request = malloc(1 << 20), *want = malloc(1 << 20),
-         *got = malloc(1 << 20);
+    enum { ROOM = 1 << 20 };
+    char *request = malloc(ROOM), *want = malloc(ROOM), *got = malloc(ROOM);
     size_t n = 0, m = 0;
     int fd = dial(&server);
     expect_reply(fd, "VADD p VALUES 2 1 0 x", ":1\n");
@@ -153,21 +153,25 @@ static void pipeline(void **state)
         int size = snprintf(text, sizeof text, "%d", i);
         switch (i % 4) {
         case 0:
-            n += (size_t)sprintf(
-                request + n, "*2\r\n$4\r\nECHO\r\n$%d\r\n%s\r\n", size, text);
-            m += (size_t)sprintf(want + m, "$%d\r\n%s\r\n", size, text);
+            n += (size_t)snprintf(request + n, ROOM - n,
+                                  "*2\r\n$4\r\nECHO\r\n$%d\r\n%s\r\n", size,
+                                  text);
+            m += (size_t)snprintf(want + m, ROOM - m, "$%d\r\n%s\r\n", size,
+                                  text);
             break;
         case 1:
-            n += (size_t)sprintf(request + n, "VCARD p\r\n");
-            m += (size_t)sprintf(want + m, ":1\r\n");
+            n += (size_t)snprintf(request + n, ROOM - n, "VCARD p\r\n");
+            m += (size_t)snprintf(want + m, ROOM - m, ":1\r\n");
             break;
         case 2:
-            n += (size_t)sprintf(request + n, "VSIM p ELE x COUNT 1\r\n");
-            m += (size_t)sprintf(want + m, "*1\r\n$1\r\nx\r\n");
+            n += (size_t)snprintf(request + n, ROOM - n,
+                                  "VSIM p ELE x COUNT 1\r\n");
+            m += (size_t)snprintf(want + m, ROOM - m, "*1\r\n$1\r\nx\r\n");
             break;
         default:
-            n += (size_t)sprintf(request + n, "VDIM p%d\r\n", i);
-            m += (size_t)sprintf(want + m, "-ERR key does not exist\r\n");
+            n += (size_t)snprintf(request + n, ROOM - n, "VDIM p%d\r\n", i);
+            m += (size_t)snprintf(want + m, ROOM - m,
+                                  "-ERR key does not exist\r\n");
         }
     }
     send_bytes(fd, request, n);
@@ -201,12 +205,13 @@ static void large_replies(void **state)
 {
     enum { DIM = 8000, ROUNDS = 60 };
     char *request = malloc(DIM * 8), *got = malloc(DIM * 64), *again;
-    size_t n = (size_t)sprintf(request, "VADD large VALUES %d", DIM), size = 0;
+    size_t n = (size_t)snprintf(request, DIM * 8, "VADD large VALUES %d", DIM),
+           size = 0;
     int fd = dial(&server), quick = dial(&server);
     (void)state;
     for (int i = 0; i < DIM; i++)
-        n += (size_t)sprintf(request + n, " %d", i % 7 - 3);
-    n += (size_t)sprintf(request + n, " x\r\n");
+        n += (size_t)snprintf(request + n, DIM * 8 - n, " %d", i % 7 - 3);
+    n += (size_t)snprintf(request + n, DIM * 8 - n, " x\r\n");
     send_bytes(fd, request, n);
     assert_int_equal(receive(fd, got, 4, 20000), 4);
     send_text(fd, "VEMB large x\r\nPING\r\n");
@@ -334,8 +339,8 @@ static size_t receive_line(int fd, char *out, size_t size)
 /* "VISMEMBER q", and an id of so many bytes; gives its size. */
 static size_t large_request(char *out, size_t id_bytes)
 {
-    size_t n = (size_t)sprintf(
-        out, "*3\r\n$9\r\nVISMEMBER\r\n$1\r\nq\r\n$%zu\r\n", id_bytes);
+    size_t n = (size_t)snprintf(
+        out, 64, "*3\r\n$9\r\nVISMEMBER\r\n$1\r\nq\r\n$%zu\r\n", id_bytes);
     memset(out + n, 'x', id_bytes);
     memcpy(out + n + id_bytes, "\r\n", 2);
     return n + id_bytes + 2;
@@ -527,8 +532,9 @@ static void password(void **state)
     expect_reply(fd, "AUTH somebody s3cret", "-WRONGPASS ~\n");
     /* The log-in and what needs it in one write, with a large argument. */
     char *large = malloc(100000);
-    int n = sprintf(large, "AUTH default s3cret\r\n*2\r\n$4\r\nECHO\r\n"
-                           "$50000\r\n");
+    int n = snprintf(large, 100000,
+                     "AUTH default s3cret\r\n*2\r\n$4\r\nECHO\r\n"
+                     "$50000\r\n");
     memset(large + n, 'a', 50000);
     memcpy(large + n + 50000, "\r\n", 2);
     send_bytes(fd, large, (size_t)n + 50002);
