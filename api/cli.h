@@ -167,9 +167,6 @@ redisReply *akin_words_ask(akin_link *link, const akin_words *words);
 
 /* ---- a model without data (cli_scratch.c) ----------------------------------------------- */
 
-/* An empty directory of our own below TMPDIR; remove frees, no-op on NULL. */
-akin_status akin_scratch_make(char **out, akin_error *err) AKIN_MUST_CHECK;
-void akin_scratch_remove(char *dir);
 /* Whether a collection's or a server's model is meant (-c, --connect), and not
  * that of --model, which needs no data. */
 bool akin_model_is_elsewhere(const akin_cli *cli);

@@ -508,7 +508,7 @@ static akin_status open_engine(bench *b, akin_error *err)
     char data[TEXT_BYTES];
     b->collection = b->cli->collection;
     if (b->cli->argc == 2) {
-        akin_status made = akin_scratch_make(&b->own, err);
+        akin_status made = akin_dir_temporary("akin", &b->own, err);
         if (made) return made;
         options.read_only = false;
         options.data_dir = b->own;
@@ -535,7 +535,8 @@ static akin_status run(bench *b, results *out, akin_error *err)
 static void clear(bench *b)
 {
     akin_engine_close(b->engine);
-    akin_scratch_remove(b->own);
+    if (b->own) (void)akin_dir_remove(b->own, NULL);
+    akin_free(b->own);
     names_clear(&b->label_names);
     names_clear(&b->caption_names);
     akin_free(b->vectors);

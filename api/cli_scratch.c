@@ -1,40 +1,9 @@
 /* A data directory that is there while a command runs: for what needs a model
  * and no data. */
-#include <errno.h>
-#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
-
-static int remove_one(const char *path, const struct stat *info, int kind,
-                      struct FTW *where)
-{
-    (void)info;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
-akin_status akin_scratch_make(char **out, akin_error *err)
-{
-    const char *temporary = getenv("TMPDIR");
-    if (!temporary || !*temporary) temporary = "/tmp";
-    *out = akin_format("%s/akin-XXXXXX", temporary);
-    if (!*out) return akin_fail(err, AKIN_NOMEM, "no memory");
-    if (mkdtemp(*out)) return AKIN_OK;
-    int why = errno;
-    akin_free(*out);
-    *out = NULL;
-    return akin_fail_errno(err, why, "cannot make a directory in %s",
-                           temporary);
-}
-
-void akin_scratch_remove(char *dir)
-{
-    if (dir) nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    akin_free(dir);
-}
 
 /* ---- a model and nothing else ------------------------------------------------ */
 
@@ -52,7 +21,7 @@ akin_status akin_model_link_open(akin_cli *cli, char **scratch, akin_error *err)
     *scratch = NULL;
     if (akin_model_is_elsewhere(cli))
         return akin_cli_connect(cli, false, &cli->link, err);
-    akin_status rc = akin_scratch_make(scratch, err);
+    akin_status rc = akin_dir_temporary("akin", scratch, err);
     options.data = *scratch;
     return rc ? rc : akin_link_open(&options, &cli->link, err);
 }
@@ -61,7 +30,8 @@ void akin_model_link_close(akin_cli *cli, char *scratch)
 {
     akin_link_close(cli->link);
     cli->link = NULL;
-    akin_scratch_remove(scratch);
+    if (scratch) (void)akin_dir_remove(scratch, NULL);
+    akin_free(scratch);
 }
 
 void akin_model_words(const akin_cli *cli, akin_words *words)

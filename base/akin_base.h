@@ -202,6 +202,16 @@ akin_status akin_dir_sync(const char *path, akin_error *err) AKIN_MUST_CHECK;
 /* mkdir -p, mode 0755. */
 akin_status akin_dir_make(const char *path, akin_error *err) AKIN_MUST_CHECK;
 
+/* A new folder NAME-XXXXXX of ours alone (mode 0700) below TMPDIR, or /tmp where
+ * that is not set. *out is freed by akin_free. Fails with AKIN_NOMEM, AKIN_IO. */
+akin_status akin_dir_temporary(const char *name, char **out,
+                               akin_error *err) AKIN_MUST_CHECK;
+
+/* Removes a folder and everything below it; links are removed, not followed. No
+ * error when it is not there. Fails with AKIN_IO and the like, and then a part
+ * may be gone. */
+akin_status akin_dir_remove(const char *path, akin_error *err);
+
 #define AKIN_SHA256_BYTES 32
 
 /* Incremental SHA-256 (FIPS 180-4). begin gives NULL when out of memory;

@@ -1,11 +1,13 @@
-/* Files: mapping, reading, atomic replacement, and SHA-256 (OpenSSL's, which
- * uses the CPU's SHA instructions). */
+/* Files and folders: mapping, reading, atomic replacement, removal, and SHA-256
+ * (OpenSSL's, which uses the CPU's SHA instructions). */
 #include "akin_base.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -188,6 +190,35 @@ akin_status akin_dir_make(const char *path, akin_error *err)
         rc = akin_fail(err, AKIN_INVALID, "%s is not a folder", path);
     akin_free(copy);
     return rc;
+}
+
+akin_status akin_dir_temporary(const char *name, char **out, akin_error *err)
+{
+    const char *below = getenv("TMPDIR");
+    if (!below || !*below) below = "/tmp";
+    *out = akin_format("%s/%s-XXXXXX", below, name);
+    if (!*out) return akin_fail(err, AKIN_NOMEM, "no memory for a path");
+    if (mkdtemp(*out)) return AKIN_OK;
+    int why = errno;
+    akin_free(*out);
+    *out = NULL;
+    return akin_fail_errno(err, why, "cannot create a folder in %s", below);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type,
+                      struct FTW *where)
+{
+    (void)st, (void)type, (void)where;
+    return remove(path);
+}
+
+akin_status akin_dir_remove(const char *path, akin_error *err)
+{
+    enum { OPEN_FILES = 16 };
+    if (nftw(path, remove_one, OPEN_FILES, FTW_DEPTH | FTW_PHYS) &&
+        errno != ENOENT)
+        return akin_fail_errno(err, errno, "cannot remove %s", path);
+    return AKIN_OK;
 }
 
 /* ---- SHA-256 ------------------------------------------------------------ */

@@ -526,15 +526,17 @@ int main(int argc, char **argv)
                      .clusters = 2000,
                      .threads = 2,
                      .seed = 1}};
-    char dir[] = "/tmp/bench-ann-XXXXXX", command[64];
+    char *dir = NULL;
     if (!parse(&b.o, argc, argv)) {
         fputs(usage, stderr);
         return 2;
     }
     /* one BLAS thread: FAISS and akin bring their own */
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
-    bool own_dir = !b.o.dir;
-    if (own_dir && !(b.o.dir = mkdtemp(dir))) return 1;
+    if (!b.o.dir) {
+        if (akin_dir_temporary("bench-ann", &dir, NULL)) return 1;
+        b.o.dir = dir;
+    }
     make_data(&b);
     make_index(&b);
     if (!b.o.parts)
@@ -558,9 +560,7 @@ int main(int argc, char **argv)
         free(b.sets[s].truth);
     }
     ann_clear(&b.items);
-    if (own_dir) {
-        snprintf(command, sizeof command, "rm -r '%s'", dir);
-        return system(command) != 0;
-    }
+    if (dir && akin_dir_remove(dir, NULL)) return 1;
+    akin_free(dir);
     return 0;
 }

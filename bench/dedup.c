@@ -27,7 +27,6 @@
 #include "akin_engine.h"
 
 #include <cblas.h>
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,13 +52,6 @@ static int usage(void)
             "...]\n"
             "       bench_dedup grow OUT N\n");
     return 2;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type,
-                      struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
 }
 
 /* ---- the library -------------------------------------------------------------- */
@@ -173,7 +165,7 @@ static size_t measure_akin(const char *out, const library *lib, score *scores)
     size_t n = 0;
 
     snprintf(data, sizeof data, "%s/data", out);
-    (void)nftw(data, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)akin_dir_remove(data, NULL);
     akin_engine_options options = {.data_dir = data, .model_dir = MODEL};
     uint64_t started = akin_mono_ns();
     if (akin_engine_open(&options, &engine, &err)) die(data, &err);

@@ -303,17 +303,10 @@ static double vectors_rate(const akin_model *model, uint32_t threads)
 
 /* ---- the whole pipeline ------------------------------------------------------------------ */
 
-static int remove_one(const char *path, const struct stat *st, int type,
-                      struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
 static double pipeline(const char *model, const char *pictures,
                        const char *threads)
 {
-    char dir[] = "/tmp/akin-bench-XXXXXX";
+    char *dir;
     akin_engine *engine = NULL;
     akin_config *config = NULL;
     akin_engine_stats stats;
@@ -321,7 +314,7 @@ static double pipeline(const char *model, const char *pictures,
     akin_error err;
     akin_ingest source = {.paths = &pictures, .npaths = 1};
 
-    if (!mkdtemp(dir)) exit(1);
+    if (akin_dir_temporary("bench-pipeline", &dir, &err)) die("pipeline", &err);
     if (akin_config_open(&config, &err) ||
         akin_config_set(config, "threads", threads, &err))
         die("threads", &err);
@@ -349,7 +342,8 @@ static double pipeline(const char *model, const char *pictures,
     akin_report_clear(&report);
     akin_engine_close(engine);
     akin_config_close(config);
-    (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)akin_dir_remove(dir, NULL);
+    akin_free(dir);
     return rate;
 }
 

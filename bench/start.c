@@ -182,7 +182,7 @@ int main(int argc, char **argv)
     static const char *const precisions[] = {"f32", "bf16", "int8"};
     int rounds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 7;
     times first = {.n = 0};
-    char *data, *clean;
+    char *data;
     uint8_t *bytes;
     size_t size;
 
@@ -193,9 +193,7 @@ int main(int argc, char **argv)
     program = argv[1];
     if (!mkdtemp(dir)) die(dir);
     data = akin_format("%s/data", dir);
-    clean = akin_format("rm -r %s", dir);
-    if (!data || !clean ||
-        akin_file_read(PICTURE, 1 << 20, &bytes, &size, NULL))
+    if (!data || akin_file_read(PICTURE, 1 << 20, &bytes, &size, NULL))
         die(PICTURE);
     setenv("AKIN_DATA", data, 1);
     setenv("AKIN_MODEL", argv[2], 1);
@@ -211,7 +209,6 @@ int main(int argc, char **argv)
         measure(precisions[i], rounds, (akin_span){bytes, size});
     akin_free(bytes);
     akin_free(data);
-    if (system(clean)) die(dir);
-    akin_free(clean);
+    if (akin_dir_remove(dir, NULL)) die(dir);
     return 0;
 }

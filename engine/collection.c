@@ -30,7 +30,7 @@ static void collection_free(akin__collection *c)
     akin__dupes_close(c->dupes);
     if (c->dropped) {
         char *dir = akin_format("%s/%u", c->engine->index_dir, c->num);
-        if (dir) (void)akin__remove_tree(dir, NULL);
+        if (dir) (void)akin_dir_remove(dir, NULL);
         akin_free(dir);
     }
     pthread_mutex_destroy(&c->renewing);
@@ -134,7 +134,7 @@ static void remove_orphans(akin_engine *engine)
             known = c->num == num;
         char *path =
             known ? NULL : akin_format("%s/%s", engine->index_dir, e->d_name);
-        if (path) (void)akin__remove_tree(path, NULL);
+        if (path) (void)akin_dir_remove(path, NULL);
         akin_free(path);
     }
     closedir(dir);

@@ -438,11 +438,9 @@ void akin__files_clear(akin__files *files);
 akin_status akin__walk(const char *folder, const akin_ingest *options,
                        bool (*tick)(void *user, size_t found), void *user,
                        akin__files *out, akin_error *err);
-/* Removes a folder and everything in it; no error when it is not there. */
 /* Snapshots that a process which died left half made or half uploaded go; best
  * effort. The store is ours. AKIN_NOMEM. */
 akin_status akin__snapshots_sweep(akin_engine *engine, akin_error *err);
-akin_status akin__remove_tree(const char *path, akin_error *err);
 
 typedef struct akin__catalogue akin__catalogue;
 

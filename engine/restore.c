@@ -298,7 +298,7 @@ akin_status akin_snapshot_restore(const char *file, const char *dir,
     bool ours = !rc;
     if (!rc) rc = unpack(&r, err);
     if (!rc) rc = put_in_place(&r, err);
-    if (rc && ours) (void)akin__remove_tree(r.making, NULL);
+    if (rc && ours) (void)akin_dir_remove(r.making, NULL);
     if (r.making_fd >= 0) close(r.making_fd);
     if (r.lock_fd >= 0) close(r.lock_fd);
     if (rc) {

@@ -356,7 +356,7 @@ static akin_status make_in(making *m, const char *collection, const char *place,
     struct stat st;
     akin_status rc = folder ? AKIN_OK : akin__nomem(err);
 
-    if (!rc) rc = akin__remove_tree(folder, err); /* of a process that died */
+    if (!rc) rc = akin_dir_remove(folder, err); /* of a process that died */
     if (!rc) rc = akin_dir_make(place, err);
     if (!rc) rc = akin_dir_make(folder, err);
     if (!rc) rc = free_name(place, collection, &name, err);
@@ -367,7 +367,7 @@ static akin_status make_in(making *m, const char *collection, const char *place,
     if (!rc && lstat(path, &st))
         rc = akin_fail_errno(err, errno, "the snapshot is gone");
     if (!rc) describe(path, akin_buf_cstr(&name), &st, out);
-    if (folder) (void)akin__remove_tree(folder, NULL);
+    if (folder) (void)akin_dir_remove(folder, NULL);
     akin_buf_clear(&name);
     akin_free(path);
     akin_free(folder);
@@ -425,7 +425,7 @@ akin_status akin_engine_snapshot_write(akin_engine *engine,
     struct stat st;
 
     akin_status rc = folder ? AKIN_OK : akin__nomem(err);
-    if (!rc) rc = akin__remove_tree(folder, err); /* of a process that died */
+    if (!rc) rc = akin_dir_remove(folder, err); /* of a process that died */
     if (!rc) rc = akin_dir_make(folder, err);
     if (!rc) rc = pack(&m, collection, folder, path, digest, err);
     if (!rc && lstat(path, &st))
@@ -434,7 +434,7 @@ akin_status akin_engine_snapshot_write(akin_engine *engine,
         describe(path, "", &st, out);
         akin_hex(digest, sizeof digest, out->sha256);
     }
-    if (folder) (void)akin__remove_tree(folder, NULL);
+    if (folder) (void)akin_dir_remove(folder, NULL);
     akin_free(folder);
     return rc;
 }
@@ -447,7 +447,7 @@ akin_status akin__snapshots_sweep(akin_engine *engine, akin_error *err)
 
     if (!rc) {
         unlink(upload);
-        (void)akin__remove_tree(folder, NULL);
+        (void)akin_dir_remove(folder, NULL);
     }
     akin_free(folder);
     akin_free(upload);
@@ -536,7 +536,7 @@ static akin_status recover_in(making *m, const char *collection,
     akin_write op = {.kind = AKIN_WRITE_IMPORT, .dir = folder};
 
     akin_status rc = replace ? AKIN_OK : is_free(m->engine, collection, err);
-    if (!rc) rc = akin__remove_tree(folder, err);
+    if (!rc) rc = akin_dir_remove(folder, err);
     if (!rc) rc = akin_dir_make(folder, err);
     if (!rc)
         rc = akin__tar_unpack(path, folder, files, 2, unpacked, m, digest, err);
@@ -579,7 +579,7 @@ akin_status akin_engine_snapshot_recover(akin_engine *engine,
         akin__real_name(engine, collection, real);
         rc = recover_in(&m, real, folder, location ? path : upload, sha256,
                         replace, err);
-        (void)akin__remove_tree(folder, NULL);
+        (void)akin_dir_remove(folder, NULL);
         if (!location) unlink(upload);
         pthread_mutex_unlock(&engine->snapshot_lock);
     }

@@ -157,7 +157,7 @@ static akin_status open_space(akin_engine *engine, akin__view *view,
         dir = akin_format("%s/%s", view->dir, space_names[space]);
         if (!dir) return akin__nomem(err);
         options.dir = dir;
-        if (wipe) rc = akin__remove_tree(dir, err);
+        if (wipe) rc = akin_dir_remove(dir, err);
     }
     if (!rc) rc = akin_index_open(&options, &view->index[space], &covered, err);
     atomic_store(&view->applied[space], covered);

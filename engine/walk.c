@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -186,20 +185,4 @@ akin_status akin__walk(const char *folder, const akin_ingest *options,
     if (n == 1 && *folder == '/') folder = "";
     if (!*folder) w.root_length = 1;
     return walk_folder(&w, *folder ? folder : "/", 0);
-}
-
-/* ---- removing ---------------------------------------------------------------------- */
-
-static int remove_one(const char *path, const struct stat *st, int type,
-                      struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
-akin_status akin__remove_tree(const char *path, akin_error *err)
-{
-    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) && errno != ENOENT)
-        return akin_fail_errno(err, errno, "cannot remove %s", path);
-    return AKIN_OK;
 }

@@ -13,17 +13,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "akin_base.h"
 
 typedef struct {
     char dir[32], data[48], socket[64], log[48];
@@ -36,17 +38,9 @@ static void nap_ms(long ms)
     nanosleep(&t, NULL);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type,
-                      struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
 static inline void served_paths(served *s)
 {
+    /* not TMPDIR: a socket's path has 108 bytes at most */
     snprintf(s->dir, sizeof s->dir, "/tmp/akin-test-XXXXXX");
     assert_non_null(mkdtemp(s->dir));
     snprintf(s->data, sizeof s->data, "%s/data", s->dir);
@@ -137,7 +131,7 @@ static inline int serve_end(served *s, int with_signal)
 static inline void served_clear(served *s)
 {
     if (s->pid) serve_end(s, SIGTERM);
-    nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(akin_dir_remove(s->dir, NULL), AKIN_OK);
 }
 
 /* ---- bytes ------------------------------------------------------------------ */

@@ -3,8 +3,6 @@
  * half that is taken for whole. */
 #include "pictures.h"
 
-#include "akin_base.h"
-
 #define MOMENTS 200 /* more than there are */
 
 static served place;

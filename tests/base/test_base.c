@@ -94,10 +94,10 @@ static void test_buffer(void **state)
 static void test_files(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/akin-base-XXXXXX";
-    assert_non_null(mkdtemp(dir));
-    char *deep = akin_format("%s/a/b", dir), *path = akin_format("%s/f", deep);
+    char *dir;
     akin_error err;
+    assert_int_equal(akin_dir_temporary("akin-base", &dir, &err), AKIN_OK);
+    char *deep = akin_format("%s/a/b", dir), *path = akin_format("%s/f", deep);
     assert_int_equal(akin_dir_make(deep, &err), AKIN_OK);
     assert_int_equal(akin_dir_make(deep, &err), AKIN_OK);
     akin_map map;
@@ -120,14 +120,22 @@ static void test_files(void **state)
     akin_free(data);
     assert_int_equal(akin_file_read(deep, 9, &data, &size, &err), AKIN_INVALID);
     assert_int_equal(akin_dir_make(path, &err), AKIN_INVALID);
-    unlink(path);
-    rmdir(deep);
+    /* a link is removed, what it leads to is not */
+    char *link = akin_format("%s/link", deep);
+    assert_int_equal(symlink("/dev/null", link), 0);
+    assert_int_equal(akin_dir_remove(dir, &err), AKIN_OK);
+    assert_int_equal(access(dir, F_OK), -1);
+    assert_int_equal(access("/dev/null", F_OK), 0);
+    assert_int_equal(akin_dir_remove(dir, &err), AKIN_OK);
+    akin_free(link);
     akin_free(path);
     akin_free(deep);
-    path = akin_format("%s/a", dir);
-    rmdir(path);
-    rmdir(dir);
-    akin_free(path);
+    akin_free(dir);
+    assert_int_equal(setenv("TMPDIR", "/nowhere", 1), 0);
+    assert_int_equal(akin_dir_temporary("x", &dir, &err), AKIN_NOT_FOUND);
+    assert_non_null(strstr(err.message, "/nowhere"));
+    assert_null(dir);
+    assert_int_equal(unsetenv("TMPDIR"), 0);
 }
 
 static void test_sha256_matches_fips_example(void **state)

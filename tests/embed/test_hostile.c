@@ -10,14 +10,13 @@
 static const char *const files[] = {"config.json", "model.safetensors",
                                     "tokenizer.json",
                                     "preprocessor_config.json"};
-static char dir[64];
+static char *dir;
 
 /* A folder of links to the sound files. */
 static int setup(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/akin-hostile-XXXXXX");
-    if (!mkdtemp(dir)) return -1;
+    if (akin_dir_temporary("akin-hostile", &dir, NULL)) return -1;
     for (size_t i = 0; i < 4; i++) {
         if (symlink(reference_path(MODEL, "%s", files[i]),
                     reference_path(dir, "%s", files[i])))
@@ -28,19 +27,10 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const more[] = {"model.safetensors.index.json",
-                                       "a.safetensors",
-                                       "b.safetensors",
-                                       "vocab.json",
-                                       "merges.txt",
-                                       "open_clip_config.json"};
-
     (void)state;
-    for (size_t i = 0; i < 4; i++)
-        unlink(reference_path(dir, "%s", files[i]));
-    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
-        unlink(reference_path(dir, "%s", more[i]));
-    return rmdir(dir);
+    akin_status rc = akin_dir_remove(dir, NULL);
+    akin_free(dir);
+    return rc ? -1 : 0;
 }
 
 static void write_file(const char *name, const void *data, size_t size)

@@ -336,22 +336,21 @@ static void damaged_cache(void **state)
     akin_model_close(model);
 }
 
+static char *cache;
+
 static int setup(void **state)
 {
-    static char cache[] = "/tmp/akin-cache-XXXXXX";
-
     (void)state;
-    return mkdtemp(cache) ? setenv("XDG_CACHE_HOME", cache, 1) : -1;
+    if (akin_dir_temporary("akin-cache", &cache, NULL)) return -1;
+    return setenv("XDG_CACHE_HOME", cache, 1);
 }
 
 static int teardown(void **state)
 {
-    const char *cache = getenv("XDG_CACHE_HOME");
-    char command[200];
-
     (void)state;
-    snprintf(command, sizeof command, "rm -r %s", cache);
-    return system(command);
+    akin_status rc = akin_dir_remove(cache, NULL);
+    akin_free(cache);
+    return rc ? -1 : 0;
 }
 
 int main(void)

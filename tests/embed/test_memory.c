@@ -24,7 +24,7 @@
 #define SANITIZED 0
 #endif
 
-static char dir[64], cache[64];
+static char *dir, *cache;
 
 /* ---- the model -------------------------------------------------------------- */
 
@@ -143,9 +143,9 @@ static int setup(void **state)
     uint64_t length;
 
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/akin-memory-XXXXXX");
-    snprintf(cache, sizeof cache, "/tmp/akin-cache-XXXXXX");
-    if (!mkdtemp(dir) || !mkdtemp(cache) || setenv("XDG_CACHE_HOME", cache, 1))
+    if (akin_dir_temporary("akin-memory", &dir, NULL) ||
+        akin_dir_temporary("akin-cache", &cache, NULL) ||
+        setenv("XDG_CACHE_HOME", cache, 1))
         return -1;
     plan_model(&f);
     length = f.header.size;
@@ -161,11 +161,11 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    char command[200];
-
     (void)state;
-    snprintf(command, sizeof command, "rm -r %s %s", dir, cache);
-    return system(command);
+    if (akin_dir_remove(dir, NULL) || akin_dir_remove(cache, NULL)) return -1;
+    akin_free(dir);
+    akin_free(cache);
+    return 0;
 }
 
 /* ---- memory ----------------------------------------------------------------- */

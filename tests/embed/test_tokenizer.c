@@ -112,12 +112,12 @@ static void vocab_and_merges(void **state)
 
     (void)state;
     for (size_t i = 0; root && i < 2; i++) {
-        char dir[] = "/tmp/akin-test-XXXXXX", folder[40], tokens[40];
+        char *dir, folder[40], tokens[40];
         akin__tokenizer *t;
 
         snprintf(folder, sizeof folder, "tokenizer-%s", names[i]);
         snprintf(tokens, sizeof tokens, "tokens/%s.tsv", names[i]);
-        assert_non_null(mkdtemp(dir));
+        assert_int_equal(akin_dir_temporary("akin-test", &dir, NULL), AKIN_OK);
         for (size_t k = 0; k < 3; k++) {
             char from[1500];
 
@@ -130,9 +130,8 @@ static void vocab_and_merges(void **state)
         assert_int_equal(compare_file(t, reference_path(root, "%s", tokens)),
                          600);
         akin__tokenizer_close(t);
-        for (size_t k = 0; k < 3; k++)
-            unlink(reference_path(dir, "%s", files[k]));
-        rmdir(dir);
+        assert_int_equal(akin_dir_remove(dir, NULL), AKIN_OK);
+        akin_free(dir);
     }
 }
 

@@ -5,7 +5,6 @@
 
 #include "akin_engine.h"
 
-#include <ftw.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,25 +29,16 @@
                      error_.message);                                          \
     } while (0)
 
-static inline int scratch_remove_one(const char *path, const struct stat *st,
-                                     int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
 static inline void scratch_remove(const char *path)
 {
-    (void)nftw(path, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    must(akin_dir_remove(path, err));
 }
 
 /* A fresh folder; the caller removes it and frees the name. */
 static inline char *scratch_make(void)
 {
-    const char *tmp = getenv("TMPDIR");
-    char *path = akin_format("%s/akin-test-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(path);
-    assert_non_null(mkdtemp(path));
+    char *path;
+    must(akin_dir_temporary("akin-test", &path, err));
     return path;
 }
 

@@ -43,16 +43,17 @@ static int use(akin_engine *engine)
 
 int main(void)
 {
-    char dir[] = "/tmp/akin-library-XXXXXX";
+    char *dir;
     akin_engine *engine;
     akin_error err;
-    char command[64];
 
-    if (!mkdtemp(dir)) return 1;
+    if (akin_dir_temporary("akin-library", &dir, &err))
+        return failed("temporary", &err);
     akin_engine_options options = {.data_dir = dir, .model_dir = ""};
     if (akin_engine_open(&options, &engine, &err)) return failed("open", &err);
     int rc = use(engine);
     akin_engine_close(engine);
-    snprintf(command, sizeof command, "rm -r %s", dir);
-    return system(command) ? 1 : rc;
+    if (akin_dir_remove(dir, &err)) return failed("remove", &err);
+    akin_free(dir);
+    return rc;
 }

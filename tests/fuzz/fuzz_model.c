@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char dir[64];
+static char *dir;
 
 static const char *path_of(const char *name)
 {
@@ -29,19 +29,13 @@ static void write_file(const char *name, const void *data, size_t size)
 
 static void clean_up(void)
 {
-    static const char *const names[] = {
-        "model.safetensors", "model.safetensors.index.json", "config.json",
-        "open_clip_config.json", "preprocessor_config.json"};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        unlink(path_of(names[i]));
-    rmdir(dir);
+    (void)akin_dir_remove(dir, NULL);
+    akin_free(dir);
 }
 
 static void start(void)
 {
-    snprintf(dir, sizeof dir, "/tmp/akin-fuzz-XXXXXX");
-    if (!mkdtemp(dir)) abort();
+    if (akin_dir_temporary("akin-fuzz", &dir, NULL)) abort();
     atexit(clean_up);
 }
 
@@ -98,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char minimal[] = "{\"model_type\":\"clip\"}";
 
-    if (!dir[0]) start();
+    if (!dir) start();
     if (size == 0) return 0;
     size--;
     switch (data[size] % 5) {

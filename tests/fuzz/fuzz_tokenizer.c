@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char dir[64], path[100];
+static char *dir, *path;
 static akin__tokenizer *small;
 
 static void write_file(const void *data, size_t size)
@@ -22,8 +22,9 @@ static void write_file(const void *data, size_t size)
 static void clean_up(void)
 {
     akin__tokenizer_close(small);
-    unlink(path);
-    rmdir(dir);
+    (void)akin_dir_remove(dir, NULL);
+    akin_free(dir);
+    akin_free(path);
 }
 
 /* The character that stands for a byte in the vocabulary. */
@@ -49,9 +50,9 @@ static void start(void)
         "\"normalized\":true},{\"id\":515,\"content\":\"<|endoftext|>\"}]}";
     akin_buf json = {0};
 
-    snprintf(dir, sizeof dir, "/tmp/akin-fuzz-XXXXXX");
-    if (!mkdtemp(dir)) abort();
-    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    if (akin_dir_temporary("akin-fuzz", &dir, NULL)) abort();
+    path = akin_format("%s/tokenizer.json", dir);
+    if (!path) abort();
     atexit(clean_up);
     akin_buf_text(&json, "{\"model\":{\"type\":\"BPE\",\"end_of_word_suffix\":"
                          "\"</w>\",\"vocab\":{");

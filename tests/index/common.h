@@ -167,17 +167,15 @@ static inline double recall_of(const model *m, const float *q,
 
 static inline char *make_folder(void)
 {
-    char *dir = strdup("/tmp/akin-index-XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    char *dir;
+    assert_int_equal(akin_dir_temporary("akin-index", &dir, NULL), AKIN_OK);
     return dir;
 }
 
 static inline void remove_folder(char *dir)
 {
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    assert_int_equal(system(command), 0);
-    free(dir);
+    assert_int_equal(akin_dir_remove(dir, NULL), AKIN_OK);
+    akin_free(dir);
 }
 
 static inline akin_index *open_index(uint32_t dim, const char *dir,

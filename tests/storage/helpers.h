@@ -38,17 +38,14 @@ static inline akin_span text(const char *s)
 
 static inline char *temp_dir(void)
 {
-    char *dir = akin_strdup("/tmp/akin-test-XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    char *dir;
+    ok(akin_dir_temporary("akin-test", &dir, &error));
     return dir;
 }
 
 static inline void remove_dir(char *dir)
 {
-    char command[200];
-    assert_true(strncmp(dir, "/tmp/akin-test-", 15) == 0);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    assert_int_equal(system(command), 0);
+    ok(akin_dir_remove(dir, &error));
     akin_free(dir);
 }
 
