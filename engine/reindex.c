@@ -39,6 +39,16 @@ static akin_status build_space(akin__collection *c, akin__view *view,
     }
 }
 
+static akin_status build_every_space(akin__collection *c, akin__view *view,
+                                     const akin__shape *shape,
+                                     akin__meter *meter, akin_error *err)
+{
+    akin_status rc = AKIN_OK;
+    for (int space = 0; space < AKIN_SPACES && !rc; space++)
+        rc = build_space(c, view, space, shape, meter, err);
+    return rc;
+}
+
 akin_status akin__shape_parse(const char *text, akin__shape *out,
                               akin_error *err)
 {
@@ -69,10 +79,16 @@ akin_status akin__rebuild(akin_engine *engine, const char *collection,
     if (!rc) rc = akin__writable(engine, err);
     if (!rc) rc = akin__collection_find(engine, collection, &c, err);
     if (rc) return rc;
-    akin__view *view = akin__view_hold(c);
-    for (int space = 0; space < AKIN_SPACES && !rc; space++)
-        rc = build_space(c, view, space, &shape, meter, err);
-    akin__view_release(view);
+    /* Where damage was found meanwhile, another view took the place of ours, and
+     * swept away what was being built: again, for that one. */
+    for (bool replaced = true; replaced && rc != AKIN_CANCELLED;) {
+        akin__view *view = akin__view_hold(c);
+        rc = build_every_space(c, view, &shape, meter, err);
+        akin__view *now = akin__view_hold(c);
+        replaced = now != view;
+        akin__view_release(now);
+        akin__view_release(view);
+    }
     akin__collection_release(c);
     return rc;
 }

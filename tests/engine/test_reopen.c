@@ -1,6 +1,7 @@
 /* A directory opened again: only what changed since the index was written is
  * read from the store, and an index file that is damaged costs no answer. */
 #include "harness.h"
+#include "internal.h"
 
 #include <dirent.h>
 
@@ -256,6 +257,39 @@ static void test_check_tells_of_damage(void **state)
     must_be_clean(p->engine);
 }
 
+/* What finding damage does, some times while an index is being built. */
+static void *renew_often(void *of)
+{
+    const place *p = of;
+    akin__collection *c;
+    must(akin__collection_find(p->engine, "c", &c, err));
+    for (int i = 0; i < 20; i++) {
+        akin__view *view = akin__view_hold(c);
+        must(akin__view_renew(c, view, "a test says so", err));
+        akin__view_release(view);
+        usleep(2000);
+    }
+    akin__collection_release(c);
+    return NULL;
+}
+
+static void test_a_build_that_loses_its_place(void **state)
+{
+    place *p = *state;
+    pthread_t thread;
+    uint64_t before = info(p).generation;
+    assert_int_equal(pthread_create(&thread, NULL, renew_often, p), 0);
+    for (int i = 0; i < 3; i++)
+        must(akin_engine_rebuild(p->engine, "c", NULL, NULL, err));
+    pthread_join(thread, NULL);
+    assert_true(info(p).generation > before);
+    assert_int_equal(info(p).delta, 0);
+    expect_right(p, 1234, true);
+    reopen(p);
+    assert_int_equal(info(p).delta, 0);
+    must_be_clean(p->engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +302,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damage_that_nobody_asks_for, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_memory_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_build_that_loses_its_place,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_check_tells_of_damage, setup,
                                         teardown),
     };
