@@ -320,6 +320,8 @@ akin_status akin__filter_parse(akin_filter filter, akin__expression *out,
         return akin_fail(err, AKIN_TOO_LARGE,
                          "filter: expected at most %d bytes, got %zu",
                          AKIN_FILTER_BYTES, filter.text.size);
+    if (filter.text.size && memchr(filter.text.data, 0, filter.text.size))
+        return akin_fail(err, AKIN_INVALID, "filter contains a NUL byte");
     out->text = akin_alloc(filter.text.size + 1);
     char *source = akin_strndup(filter.text.data ? filter.text.data : "",
                                 filter.text.size);

@@ -75,6 +75,28 @@ static void errors_name_the_column(void **state)
     assert_int_equal(check(any, NULL), AKIN_INVALID);
 }
 
+/* It once ended the copy that is parsed, whose end stood where it was: what lay
+ * behind the copy was read as the filter. */
+static void a_nul_in_a_filter_is_refused(void **state)
+{
+    (void)state;
+    size_t size = AKIN_FILTER_BYTES;
+    char *text = akin_alloc(size);
+    assert_non_null(text);
+    for (size_t at = 0; at < 9; at++) {
+        akin_error error = {0};
+        memset(text, 'y', size);
+        memcpy(text, ".a == 'x'", 9);
+        text[at] = 0;
+        text[size - 1] = '\'';
+        assert_int_equal(
+            akin_filter_check((akin_filter){{text, size}, false}, &error),
+            AKIN_INVALID);
+        assert_non_null(strstr(error.message, "NUL"));
+    }
+    akin_free(text);
+}
+
 /* One collection of few items; which ids pass. */
 static akin_engine *shop(const char *dir)
 {
@@ -326,6 +348,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_name_the_column),
+        cmocka_unit_test(a_nul_in_a_filter_is_refused),
         cmocka_unit_test(expressions_mean_what_redis_says),
         cmocka_unit_test(random_filters_agree_with_a_naive_reading),
     };
