@@ -47,7 +47,20 @@ static akin_status examples_read(akin_http_call *call, const char *collection,
     return AKIN_OK;
 }
 
-/* NAN when there is no vector to compare. */
+/* What is compared is of one width: a vector in a request may have any, and one
+ * that was read before a change of the model has the old one's. */
+static akin_status check_width(const examples *e, const akin_http_hits *hits,
+                               akin_error *err)
+{
+    for (size_t i = 0; i < hits->nresults; i++)
+        if (hits->results[i].dim != e->dim)
+            return akin_fail(err, AKIN_INVALID,
+                             "expected %u dimensions, got %u",
+                             hits->results[i].dim, e->dim);
+    return AKIN_OK;
+}
+
+/* NAN when there is no vector to compare. Widths were checked. */
 static double similarity(const examples *e, size_t i, const akin_match *match)
 {
     double sum = 0;
@@ -173,6 +186,7 @@ rank_examples(akin_http_call *call, const char *collection,
         examples_read(call, collection, terms, want->space, &e, err);
 
     if (!rc) rc = gather(call, collection, terms, 0, terms->n, want, hits, err);
+    if (!rc) rc = check_width(&e, hits, err);
     make_unique(hits, terms, want->include_self);
     for (size_t i = 0; !rc && i < hits->n; i++)
         hits->hits[i].score = score(&e, hits->hits[i].match);
@@ -286,6 +300,7 @@ akin_status akin__http_discover(akin_http_call *call, const char *collection,
     akin_status rc = read_context(target, context, &terms, err);
     if (!rc) rc = examples_read(call, collection, &terms, want->space, &e, err);
     if (!rc) rc = gather(call, collection, &terms, 0, terms.n, want, hits, err);
+    if (!rc) rc = check_width(&e, hits, err);
     make_unique(hits, &terms, want->include_self);
     for (size_t i = 0; !rc && i < hits->n; i++)
         hits->hits[i].score =
@@ -306,6 +321,7 @@ akin_status akin__http_rescore(akin_http_call *call, const char *collection,
     examples e;
     akin_status rc =
         examples_read(call, collection, terms, want->space, &e, err);
+    if (!rc) rc = check_width(&e, hits, err);
     float *sum = rc ? NULL : akin_calloc(e.dim, sizeof *sum);
 
     if (!rc && !sum) rc = akin_fail(err, AKIN_NOMEM, "out of memory");

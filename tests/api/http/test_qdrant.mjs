@@ -117,6 +117,10 @@ test('recommend, discover, fusion, groups', async () => {
   assert.ok(fused.points[0].score > 0.4);
   const again = await client.query('cities', {prefetch: {query: 2, limit: 4}, query: probe, limit: 2});
   assert.equal(again.points[0].id, 4);
+  for (const n of [1, 3, 5, 100000])
+    for (const filter of [undefined, {must: [{has_id: [777]}]}])
+      await assert.rejects(client.query('cities', {prefetch: {query: [1, 0, 0, 0], filter}, query: Array(n).fill(1)}),
+        (e) => e.status === 400 && e.data.status.error.includes(`expected 4 dimensions, got ${n}`), `rescored by a vector of ${n}`);
   for (const query of [{formula: {sum: ['$score', 1]}}, {nearest: probe, mmr: {diversity: 0.5}}, {relevance_feedback: {}}])
     await assert.rejects(client.query('cities', {query}), {status: 415}, JSON.stringify(query));
   const context = await client.query('cities', {query: {context: [{positive: 4, negative: 2}]}, limit: 3});
