@@ -1,5 +1,7 @@
 /* Aliases: the store's list, kept in memory under engine.lock. It is replaced
- * whole after each change, so that readers see all of a change or nothing. */
+ * whole after each change, so that readers see all of a change or nothing. A
+ * change that is committed has been made, whatever becomes of reading the list
+ * again: where that fails, the next who needs the list reads it. */
 #include "internal.h"
 
 #include <string.h>
@@ -37,7 +39,18 @@ akin_status akin__aliases_load(akin_engine *engine, akin_error *err)
     akin_free(engine->aliases);
     engine->aliases = g.aliases;
     engine->naliases = g.n;
+    engine->aliases_stale = false;
     return AKIN_OK;
+}
+
+void akin__aliases_changed(akin_engine *engine)
+{
+    akin_error error = {0};
+
+    engine->aliases_stale = true;
+    if (akin__aliases_load(engine, &error))
+        akin_log(AKIN_LOG_WARN, "aliases are read again later: %s",
+                 error.message);
 }
 
 uint32_t akin__alias_find(const akin_engine *engine, const char *name)
@@ -108,7 +121,7 @@ akin_status akin_engine_change_aliases(akin_engine *engine,
         if (err) *err = result.error;
         rc = result.status;
     }
-    if (!rc) rc = akin__aliases_load(engine, err);
+    if (!rc) akin__aliases_changed(engine);
     pthread_mutex_unlock(&engine->lock);
     akin_free(ops);
     return rc;
@@ -121,7 +134,8 @@ akin_status akin_engine_aliases(akin_engine *engine, akin_alias **out,
 
     *n = 0;
     pthread_mutex_lock(&engine->lock);
-    if (engine->read_only) rc = akin__aliases_load(engine, err);
+    if (engine->read_only || engine->aliases_stale)
+        rc = akin__aliases_load(engine, err);
     *out = akin_calloc(engine->naliases + 1, sizeof **out);
     if (!rc && !*out) rc = akin__nomem(err);
     for (size_t i = 0; !rc && i < engine->naliases; i++) {

@@ -246,8 +246,9 @@ static akin_status find(akin_engine *engine, const char *name,
     akin__collection *c = lookup(engine, name);
     if (!c && engine->read_only)
         rc = open_late(engine, name, &c, err);
-    else if (!c)
-        c = lookup_num(engine, akin__alias_find(engine, name));
+    else if (!c && engine->aliases_stale)
+        rc = akin__aliases_load(engine, err);
+    if (!c && !rc) c = lookup_num(engine, akin__alias_find(engine, name));
     if (!c && !rc) rc = not_found(name, err);
     if (rc) return rc;
     akin__collection_hold(c);
@@ -260,7 +261,9 @@ akin_status akin__collection_find_now(akin_engine *engine, const char *name,
 {
     if (engine->read_only || pthread_mutex_trylock(&engine->lock))
         return akin_fail(err, AKIN_BUSY, "the collections are in use");
-    akin_status rc = find(engine, name, out, err);
+    akin_status rc = engine->aliases_stale
+                         ? akin_fail(err, AKIN_BUSY, "the aliases are changing")
+                         : find(engine, name, out, err);
     pthread_mutex_unlock(&engine->lock);
     return rc;
 }
@@ -585,7 +588,7 @@ akin_status akin_engine_drop(akin_engine *engine, const char *name,
             pthread_mutex_unlock(&engine->lock);
         } else {
             pthread_mutex_lock(&engine->lock);
-            rc = akin__aliases_load(engine, err);
+            akin__aliases_changed(engine);
             pthread_mutex_unlock(&engine->lock);
             akin__collection_release(c); /* the list's */
         }
@@ -634,7 +637,7 @@ static akin_status swap_in(akin_engine *engine, akin__collection *fresh,
         if (old) (void)take_out(engine, old);
         snprintf(fresh->name, sizeof fresh->name, "%s", name);
         insert(engine, fresh);
-        rc = akin__aliases_load(engine, err);
+        akin__aliases_changed(engine);
     }
     pthread_mutex_unlock(&engine->lock);
     return rc;

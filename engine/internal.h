@@ -248,6 +248,8 @@ void akin__real_name(akin_engine *engine, const char *name, char *out);
 /* Aliases as the store has them now. engine.lock is held, or nobody else is
  * here yet. */
 akin_status akin__aliases_load(akin_engine *engine, akin_error *err);
+/* The same after a change that is committed: what fails is done later. */
+void akin__aliases_changed(akin_engine *engine);
 /* Number of the collection whose alias it is; 0: none. engine.lock is held. */
 uint32_t akin__alias_find(const akin_engine *engine, const char *name);
 /* All of them, held; *out for akin__collections_release. */
@@ -621,6 +623,7 @@ struct akin_engine {
     akin__collection *collections;
     struct akin__alias *aliases; /* (naliases), by name */
     size_t naliases;
+    bool aliases_stale; /* not those of the store: read before they are used */
 
     pthread_mutex_t snapshot_lock; /* one snapshot is made at a time */
     pthread_t maintenance;

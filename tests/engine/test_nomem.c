@@ -145,6 +145,127 @@ static void calls_survive_failing_allocations(void **state)
     akin_free(dir);
 }
 
+/* ---- what was committed is not reported as failed ---------------------------- */
+
+static void point_alias(const char *alias, const char *collection)
+{
+    akin_alias_change change = {.alias = alias, .collection = collection};
+    must(akin_engine_change_aliases(engine, &change, 1, err));
+}
+
+static void expect_name(const char *name, const char *real)
+{
+    char got[AKIN_NAME_BYTES + 1];
+    must(akin_engine_name(engine, name, got, err));
+    assert_string_equal(got, real);
+}
+
+/* The alias points where the answer says, now and after the next change. */
+static void a_failed_change_of_aliases_changed_nothing(void)
+{
+    bool at_c = true;
+    unsigned failed = 0;
+    for (uint64_t n = 1;; n++) {
+        akin_error error = {0};
+        akin_alias_change change = {.alias = "now",
+                                    .collection = at_c ? "d" : "c"};
+        akin_alloc_fail_at(n);
+        akin_status rc = akin_engine_change_aliases(engine, &change, 1, &error);
+        bool made = akin_alloc_fail_at(0) >= n;
+        if (rc) assert_int_equal(rc, AKIN_NOMEM);
+        at_c ^= !rc;
+        failed += rc != 0;
+        expect_name("now", at_c ? "c" : "d");
+        point_alias("other", "c");
+        expect_name("now", at_c ? "c" : "d");
+        if (!made) break;
+    }
+    assert_true(failed > 0);
+}
+
+static void a_failed_drop_dropped_nothing(void)
+{
+    for (uint64_t n = 1;; n++) {
+        akin_alias_change change = {.alias = "now", .collection = "d"};
+        akin_error error = {0};
+        must(akin_engine_change_aliases(engine, &change, 1, err));
+        akin_alloc_fail_at(n);
+        akin_status rc = akin_engine_drop(engine, "d", &error);
+        bool made = akin_alloc_fail_at(0) >= n;
+        if (rc)
+            expect_name("d", "d");
+        else
+            must(akin_engine_create(engine, "d",
+                                    &(akin_collection_options){.dim = 3}, err));
+        if (rc)
+            expect_name("now", "d");
+        else
+            assert_int_equal(akin_engine_name(engine, "now", NULL, NULL),
+                             AKIN_NOT_FOUND);
+        if (!made) break;
+    }
+}
+
+static akin_status recover(const char *snapshot, uint64_t fail_at,
+                           uint64_t *made)
+{
+    akin_error error = {0};
+    akin_alloc_fail_at(fail_at);
+    akin_status rc = akin_engine_snapshot_recover(engine, "c", snapshot, NULL,
+                                                  true, NULL, NULL, &error);
+    *made = akin_alloc_fail_at(0);
+    return rc;
+}
+
+/* The last allocations of a recovery: those after its commit are among them. */
+static void a_failed_recovery_left_the_collection(void)
+{
+    enum { LAST = 24 };
+    akin_snapshot_info snapshot;
+    uint64_t all, made;
+    unsigned failed = 0;
+
+    must(akin_engine_snapshot_create(engine, "c", NULL, NULL, &snapshot, err));
+    must(put(err));
+    point_alias("now", "c");
+    assert_int_equal(recover(snapshot.name, 0, &all), AKIN_OK);
+    assert_int_equal(count_items(engine, "c"), 0);
+    for (uint64_t n = all > LAST ? all - LAST : 1; n <= all; n++) {
+        must(put(err));
+        akin_status rc = recover(snapshot.name, n, &made);
+        failed += rc != 0;
+        assert_int_equal(count_items(engine, "now"), rc ? 2 : 0);
+        assert_int_equal(count_items(engine, "c"), rc ? 2 : 0);
+    }
+    print_message("recovery: %llu allocations, failed %u times\n",
+                  (unsigned long long)all, failed);
+    must_be_clean(engine);
+}
+
+static void what_is_committed_did_not_fail(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    akin_config *config;
+    must(akin_config_open(&config, err));
+    must(akin_config_set(config, "index.auto", "no", err));
+    akin_engine_options options = {
+        .data_dir = dir, .model_dir = STARTER, .config = config};
+    must(akin_engine_open(&options, &engine, err));
+    must(akin_engine_create(engine, "c", NULL, err));
+    must(akin_engine_create(engine, "d", &(akin_collection_options){.dim = 3},
+                            err));
+    picture_size = make_picture(5, picture, sizeof picture);
+    point_alias("now", "c");
+    a_failed_change_of_aliases_changed_nothing();
+    a_failed_drop_dropped_nothing();
+    a_failed_recovery_left_the_collection();
+    akin_engine_close(engine);
+    akin_config_close(config);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
 static void opening_survives_failing_allocations(void **state)
 {
     (void)state;
@@ -175,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_survive_failing_allocations),
+        cmocka_unit_test(what_is_committed_did_not_fail),
         cmocka_unit_test(opening_survives_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
