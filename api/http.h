@@ -15,7 +15,7 @@ typedef struct {
     size_t body_bytes;    /* largest body of a request; 0: 64 MiB */
     uint32_t connections; /* at once; 0: 512 */
     uint32_t idle_s;      /* a silent connection is closed; 0: 60 */
-    uint32_t timeout_ms;  /* of one search; 0: 30,000 */
+    uint32_t timeout_ms;  /* of the searches of a request; 0: 30,000 */
 } akin_http_options;
 
 /* Listens, once akin_server_open has set service->server and before

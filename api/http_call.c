@@ -59,6 +59,8 @@ void akin__http_run(akin_http_call *call)
     unsigned flags = call->route->flags;
 
     call->out.limit = REPLY_BYTES;
+    call->deadline_ns =
+        akin_mono_ns() + (uint64_t)call->http->options.timeout_ms * 1000000;
     if (flags & HTTP_JSON) rc = parse_body(call, &err);
     if (!rc && !(flags & HTTP_RAW)) akin_buf_text(&call->out, "{\"result\":");
     if (!rc) rc = call->route->run(call, &err);

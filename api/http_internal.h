@@ -84,7 +84,10 @@ struct akin_http_call {
     int file;            /* sent instead, when it is not -1; closed after */
     uint64_t file_bytes; /* its size */
     bool gzipped;        /* what is sent */
-    void *state;         /* a streaming handler's own, and who frees it */
+    uint64_t deadline_ns; /* searches end then; set before the handler */
+    size_t searches;      /* that the question at hand has made, */
+    size_t matches;       /* and for how many matches in all */
+    void *state;          /* a streaming handler's own, and who frees it */
     void (*state_free)(void *state);
 
     enum { HTTP_READING, HTTP_RUNNING, HTTP_DONE } phase;

@@ -12,8 +12,10 @@
 #define MAX_PREFETCH 16 /* side by side */
 #define MAX_BATCH    64
 
+/* outer: of the question that this one is a prefetch of; NULL: of none. */
 static akin_status run(akin_http_call *call, const json_t *body, uint32_t limit,
-                       unsigned depth, akin_http_hits *hits, akin_error *err);
+                       unsigned depth, const akin_http_want *outer,
+                       akin_http_hits *hits, akin_error *err);
 
 /* ---- prefetch ------------------------------------------------------------------- */
 
@@ -23,8 +25,9 @@ static bool is_fusion(const json_t *query)
 }
 
 static akin_status run_prefetches(akin_http_call *call, const json_t *prefetch,
-                                  unsigned depth, akin_http_hits *rankings,
-                                  size_t *n, akin_error *err)
+                                  unsigned depth, const akin_http_want *outer,
+                                  akin_http_hits *rankings, size_t *n,
+                                  akin_error *err)
 {
     size_t count = json_is_array(prefetch) ? json_array_size(prefetch) : 1;
 
@@ -38,7 +41,8 @@ static akin_status run_prefetches(akin_http_call *call, const json_t *prefetch,
             json_is_array(prefetch) ? json_array_get(prefetch, i) : prefetch;
         rankings[i] = (akin_http_hits){0};
         (*n)++;
-        akin_status rc = run(call, one, 10, depth + 1, &rankings[i], err);
+        akin_status rc =
+            run(call, one, 10, depth + 1, outer, &rankings[i], err);
         if (rc) return akin_fail_prefix(err, rc, "prefetch %zu", i);
     }
     return AKIN_OK;
@@ -191,7 +195,8 @@ static json_t *as_query(const json_t *body)
 }
 
 static akin_status run(akin_http_call *call, const json_t *body, uint32_t limit,
-                       unsigned depth, akin_http_hits *hits, akin_error *err)
+                       unsigned depth, const akin_http_want *outer,
+                       akin_http_hits *hits, akin_error *err)
 {
     const json_t *prefetch = json_object_get(body, "prefetch");
     akin_http_hits rankings[MAX_PREFETCH];
@@ -202,11 +207,16 @@ static akin_status run(akin_http_call *call, const json_t *body, uint32_t limit,
     akin_status rc = akin__http_want_read(body, limit, &want, err);
     if (!rc && json_object_get(body, "lookup_from"))
         rc = akin_fail(err, AKIN_UNSUPPORTED, "akin has no `lookup_from`");
-    if (depth) /* the question around it says what is shown */
-        want.need_vectors = want.attributes = want.captions = true;
+    if (outer) { /* which says what is shown */
+        want.need_vectors = outer->need_vectors;
+        want.attributes = outer->attributes;
+        want.captions = outer->captions;
+    }
+    akin_http_want inner = want;
+    if (!is_fusion(query)) inner.need_vectors = true; /* to score them anew */
     if (!rc && (json_is_array(prefetch) ? json_array_size(prefetch) > 0
                                         : json_is_object(prefetch)))
-        rc = run_prefetches(call, prefetch, depth, rankings, &n, err);
+        rc = run_prefetches(call, prefetch, depth, &inner, rankings, &n, err);
     if (!rc) rc = run_kind(call, query, &want, rankings, n, hits, err);
     for (size_t i = 0; i < n; i++)
         akin__http_hits_clear(&rankings[i]);
@@ -222,7 +232,8 @@ akin_status akin__http_query_run(akin_http_call *call, const json_t *body,
     if (!json_is_object(body))
         return akin_fail(err, AKIN_INVALID, "expected an object, got %s",
                          akin_json_kind(body));
-    return run(call, body, limit, 0, hits, err);
+    call->searches = call->matches = 0;
+    return run(call, body, limit, 0, NULL, hits, err);
 }
 
 /* ---- writing hits --------------------------------------------------------------------- */

@@ -74,7 +74,13 @@ typedef struct {
 akin_status akin__http_want_read(const json_t *body, uint32_t limit,
                                  akin_http_want *out,
                                  akin_error *err) AKIN_MUST_CHECK;
-/* Searches for the terms and adds what it finds. */
+/* AKIN_TIMEOUT when the request has had its time, AKIN_BUSY when the server
+ * stops. */
+akin_status akin__http_check_time(const akin_http_call *call,
+                                  akin_error *err) AKIN_MUST_CHECK;
+/* Searches for the terms and adds what it finds, in what is left of the
+ * request's time. AKIN_INVALID when one question asks for more searches or
+ * matches than are made for it. */
 akin_status akin__http_search_terms(akin_http_call *call,
                                     const char *collection,
                                     const akin_http_terms *terms,

@@ -1,9 +1,16 @@
-/* One search of the engine, and lists of hits. */
+/* One search of the engine, and lists of hits.
+ *
+ * A question may be made of many searches (prefetches in prefetches, examples),
+ * whose matches are all kept until it is answered, with vectors and payloads. So
+ * their number is bounded, and the time is that of the request. */
 #include "http_query.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MOST_SEARCHES 64 /* of one question; as many as it has examples */
+#define MOST_MATCHES  100000
 
 /* ---- hits ------------------------------------------------------------------- */
 
@@ -133,6 +140,48 @@ akin_status akin__http_want_read(const json_t *body, uint32_t limit,
 
 /* ---- searching -------------------------------------------------------------------- */
 
+static akin_status too_late(const akin_http_call *call, akin_error *err)
+{
+    return akin_fail(err, AKIN_TIMEOUT, "the query took more than %u ms",
+                     call->http->options.timeout_ms);
+}
+
+akin_status akin__http_check_time(const akin_http_call *call, akin_error *err)
+{
+    if (atomic_load(&call->service->stopping))
+        return akin_fail(err, AKIN_BUSY, "the server is stopping");
+    return akin_mono_ns() < call->deadline_ns ? AKIN_OK : too_late(call, err);
+}
+
+/* Refuses by what is asked for, not by what there is: a question that works
+ * goes on working as the collection grows. */
+static akin_status count_search(akin_http_call *call, uint32_t limit,
+                                akin_error *err)
+{
+    call->searches++;
+    call->matches += limit;
+    if (call->searches > MOST_SEARCHES)
+        return akin_fail(err, AKIN_INVALID,
+                         "a question may be made of at most %d searches (of "
+                         "its prefetches and examples)",
+                         MOST_SEARCHES);
+    if (call->matches > MOST_MATCHES)
+        return akin_fail(err, AKIN_INVALID,
+                         "the searches that a question is made of may find at "
+                         "most %d in all: lower the limits of its prefetches, "
+                         "or give fewer examples",
+                         MOST_MATCHES);
+    return akin__http_check_time(call, err);
+}
+
+static uint32_t left_ms(const akin_http_call *call)
+{
+    uint64_t now = akin_mono_ns();
+    return now < call->deadline_ns
+               ? (uint32_t)((call->deadline_ns - now) / 1000000) + 1
+               : 1;
+}
+
 akin_status akin__http_search_terms(akin_http_call *call,
                                     const char *collection,
                                     const akin_http_terms *terms,
@@ -154,13 +203,15 @@ akin_status akin__http_search_terms(akin_http_call *call,
                         .with_captions = want->captions,
                         .with_vectors = want->need_vectors,
                         .include_self = want->include_self,
-                        .timeout_ms = call->http->options.timeout_ms};
+                        .timeout_ms = left_ms(call)};
 
-    akin_status rc = room_for_results(hits, 1, err);
+    akin_status rc = count_search(call, want->limit, err);
+    if (!rc) rc = room_for_results(hits, 1, err);
     if (rc) return rc;
     akin_results *results = &hits->results[hits->nresults];
     *results = (akin_results){0};
     rc = akin_engine_search(call->engine, collection, &query, results, err);
+    if (rc == AKIN_TIMEOUT) return too_late(call, err);
     if (rc) return rc;
     hits->nresults++;
     for (size_t i = 0; !rc && i < results->n; i++)

@@ -33,9 +33,10 @@ static akin_status examples_read(akin_http_call *call, const char *collection,
     *out = (examples){0};
     for (size_t i = 0; i < terms->n; i++) {
         uint32_t dim = 0;
-        akin_status rc =
-            akin__http_term_vector(call, collection, &terms->terms[i], space,
-                                   &out->vectors[i], &dim, err);
+        akin_status rc = akin__http_check_time(call, err);
+        if (!rc)
+            rc = akin__http_term_vector(call, collection, &terms->terms[i],
+                                        space, &out->vectors[i], &dim, err);
         if (rc) return rc;
         out->weights[out->n++] = (double)terms->terms[i].weight;
         if (out->dim && out->dim != dim)
