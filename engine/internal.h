@@ -35,8 +35,9 @@ typedef struct akin__model {
     char *dir; /* absolute */
     akin_model *model;
     const akin_model_info *info;
-    pthread_mutex_t lock;           /* lanes */
-    akin__lane *lanes[AKIN__LANES]; /* NULL until first used */
+    pthread_mutex_t lock; /* held while a lane opens, for seconds: not for what
+                             only looks at lanes */
+    _Atomic(akin__lane *) lanes[AKIN__LANES]; /* NULL until first used */
 } akin__model;
 
 /* The model of a directory, opened if it is not yet; lives as long as the

@@ -5,6 +5,10 @@
  * never waits, and is a lane of its own so that a question does not stand
  * behind a batch of pictures.
  *
+ * Opening a lane takes seconds (packing weights, choosing a precision). It is put
+ * into its model when it is whole and stays until close, so that others look
+ * without model.lock: figures never wait for an encoder, nor what waits for them.
+ *
  * A lane's thread touches: its encoder, its gather buffers, and requests from
  * the moment it takes them off the list until it marks them done. */
 #include "internal.h"
@@ -299,18 +303,23 @@ static akin_status lane_get(akin__model *model, akin__lane_kind kind,
                             akin__lane **out, akin_error *err)
 {
     akin_status rc = AKIN_OK;
-    pthread_mutex_lock(&model->lock);
-    if (!model->lanes[kind])
-        rc = lane_open(model, kind, &model->lanes[kind], err);
-    *out = model->lanes[kind];
-    pthread_mutex_unlock(&model->lock);
+    akin__lane *lane = atomic_load(&model->lanes[kind]);
+
+    if (!lane) {
+        pthread_mutex_lock(&model->lock);
+        lane = atomic_load(&model->lanes[kind]);
+        if (!lane) rc = lane_open(model, kind, &lane, err);
+        if (!rc) atomic_store(&model->lanes[kind], lane);
+        pthread_mutex_unlock(&model->lock);
+    }
+    *out = lane;
     return rc;
 }
 
 static void model_close(akin__model *model)
 {
     for (int i = 0; i < AKIN__LANES; i++)
-        lane_close(model->lanes[i]);
+        lane_close(atomic_load(&model->lanes[i]));
     akin_model_close(model->model);
     pthread_mutex_destroy(&model->lock);
     akin_free(model->dir);
@@ -375,15 +384,13 @@ uint32_t akin__models_queued(akin_engine *engine)
     size_t n = 0;
     pthread_mutex_lock(&engine->lock);
     for (akin__model *m = engine->models; m; m = m->next) {
-        pthread_mutex_lock(&m->lock);
         for (int i = 0; i < AKIN__LANES; i++) {
-            akin__lane *lane = m->lanes[i];
+            akin__lane *lane = atomic_load(&m->lanes[i]);
             if (!lane) continue;
             pthread_mutex_lock(&lane->lock);
             n += lane->rows;
             pthread_mutex_unlock(&lane->lock);
         }
-        pthread_mutex_unlock(&m->lock);
     }
     pthread_mutex_unlock(&engine->lock);
     return (uint32_t)n;
@@ -393,18 +400,15 @@ bool akin__model_encoder(akin__model *m, akin_encoder_state *out)
 {
     const akin__lane *lane = NULL;
 
-    pthread_mutex_lock(&m->lock);
     for (int i = 0; i < AKIN__LANES && !lane; i++)
-        lane = m->lanes[i];
-    if (lane) {
-        const akin_encoder *e = lane->encoder;
-        snprintf(out->model, sizeof out->model, "%s", m->info->name);
-        snprintf(out->precision, sizeof out->precision, "%s",
-                 akin_precision_name(akin_encoder_precision(e)));
-        out->cosine = akin_encoder_cosine(e);
-    }
-    pthread_mutex_unlock(&m->lock);
-    return lane != NULL;
+        lane = atomic_load(&m->lanes[i]);
+    if (!lane) return false;
+    const akin_encoder *e = lane->encoder;
+    snprintf(out->model, sizeof out->model, "%s", m->info->name);
+    snprintf(out->precision, sizeof out->precision, "%s",
+             akin_precision_name(akin_encoder_precision(e)));
+    out->cosine = akin_encoder_cosine(e);
+    return true;
 }
 
 size_t akin_engine_encoders(akin_engine *engine, akin_encoder_state *out,

@@ -1,7 +1,7 @@
 /* Two models never meet; changing the model; indexes as a cache of the store. */
 #include "harness.h"
 
-#include "akin_embed.h"
+#include "internal.h"
 
 #define TINY AKIN_TESTS "/data/clip/models/tiny-quickgelu"
 
@@ -408,6 +408,33 @@ static void a_precision_too_far_from_float32_is_refused(void **state)
     akin_free(dir);
 }
 
+/* Figures are asked for while an encoder opens, which takes seconds. */
+static void figures_do_not_wait_for_an_encoder(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, TINY);
+    akin_encoder_state encoders[2];
+    akin_engine_stats stats;
+    akin__model *model;
+    float vector[2][1024];
+
+    must(akin__model_get(engine, TINY, &model, err));
+    must(akin__embed_query_text(model, akin_span_of("a"), vector[0], err));
+    alarm(100);                       /* what waits here waits for ever */
+    pthread_mutex_lock(&model->lock); /* another lane is being opened */
+    akin_engine_get_stats(engine, &stats);
+    assert_int_equal(stats.encode_queue, 0);
+    assert_int_equal(akin_engine_encoders(engine, encoders, 2), 1);
+    assert_string_equal(encoders[0].model, model->info->name);
+    must(akin__embed_query_text(model, akin_span_of("b"), vector[1], err));
+    pthread_mutex_unlock(&model->lock);
+    alarm(0);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +445,7 @@ int main(void)
         cmocka_unit_test(indexes_are_rebuilt_from_the_store),
         cmocka_unit_test(check_finds_an_index_of_other_vectors_and_repairs_it),
         cmocka_unit_test(a_precision_too_far_from_float32_is_refused),
+        cmocka_unit_test(figures_do_not_wait_for_an_encoder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
