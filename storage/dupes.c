@@ -122,6 +122,10 @@ static akin_status load_side(akin__conn *conn, sqlite3_stmt *stmt, int side,
     if (rc || !row) return rc;
     akin_span id = akin__column(stmt, 0);
     const uint8_t *hash = akin__column_hash(stmt, 1);
+    if (id.size > AKIN_MAX_ID_BYTES)
+        return akin_fail(err, AKIN_CORRUPT,
+                         "an item's id has %zu bytes, expected at most %d",
+                         id.size, AKIN_MAX_ID_BYTES);
     keys->id[side][0] = 'i';
     keys->id_size[side] = 1 + id.size;
     memcpy(keys->id[side] + 1, id.data, id.size);

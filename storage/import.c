@@ -30,7 +30,8 @@ static akin_status whole(akin__conn *conn, akin_error *err)
     return rc == AKIN_CORRUPT ? refuse("not a database", err) : rc;
 }
 
-/* What the tables must hold that SQLite does not know of. */
+/* What the tables must hold that SQLite does not know of. The type stands
+ * beside every length: a text's is counted up to its first NUL. */
 static akin_status plausible(akin__conn *conn, akin_error *err)
 {
     static const struct {
@@ -41,14 +42,24 @@ static akin_status plausible(akin__conn *conn, akin_error *err)
          "it has tables of another program"},
         {"SELECT count(*) FROM vectors t LEFT JOIN spaces s ON"
          " s.space = t.space WHERE s.space IS NULL OR"
+         " typeof(t.vector) <> 'blob' OR"
          " length(t.vector) <> 2 * s.dim OR t.key >> 40 <> t.space",
          "a vector's size is not its space's"},
-        {"SELECT count(*) FROM spaces WHERE length(model) <> 32 OR kind NOT IN"
+        {"SELECT count(*) FROM spaces WHERE typeof(model) <> 'blob' OR"
+         " length(model) <> 32 OR kind NOT IN"
          " (0, 1) OR dim NOT BETWEEN 1 AND 65536",
          "a space is not one of akin's"},
         {"SELECT count(*) FROM items WHERE num NOT BETWEEN 1 AND 1 << 40 OR"
-         " length(id) NOT BETWEEN 1 AND 512",
+         " typeof(id) <> 'blob' OR length(id) NOT BETWEEN 1 AND 512",
          "an item's number or id"},
+        {"SELECT count(*) FROM items WHERE"
+         " (content_hash NOT NULL AND (typeof(content_hash) <> 'blob' OR"
+         "  length(content_hash) <> 32)) OR"
+         " (pixel_hash NOT NULL AND (typeof(pixel_hash) <> 'blob' OR"
+         "  length(pixel_hash) <> 32)) OR"
+         " (phashes NOT NULL AND (typeof(phashes) <> 'blob' OR"
+         "  length(phashes) > 128 OR length(phashes) % 8 <> 0))",
+         "an item's hashes"},
     };
     int64_t n;
 
