@@ -103,6 +103,18 @@ static void insert(akin_engine *engine, akin__collection *c)
     *link = c;
 }
 
+/* Takes c out of the list if it is there. engine.lock is held. */
+static bool take_out(akin_engine *engine, akin__collection *c)
+{
+    akin__collection **link = &engine->collections;
+
+    while (*link && *link != c)
+        link = &(*link)->next;
+    if (!*link) return false;
+    *link = c->next;
+    return true;
+}
+
 typedef struct {
     uint32_t *nums;
     size_t n, capacity;
@@ -174,12 +186,22 @@ void akin__collections_close(akin_engine *engine)
     engine->aliases = NULL;
 }
 
-/* A reader beside a writer: what happened since it looked last. */
+static akin_status not_found(const char *name, akin_error *err)
+{
+    return akin_fail(err, AKIN_NOT_FOUND, "no collection \"%s\"", name);
+}
+
+/* A reader beside a writer: what happened since it looked last. AKIN_NOT_FOUND:
+ * the writer dropped it, or put another in its place. */
 static akin_status refresh(akin__collection *c, akin_error *err)
 {
     akin_collection now = {0};
     akin_status rc =
         akin_storage_collection_by_num(c->engine->storage, c->num, &now, err);
+    if (!rc && strcmp(now.name, c->name)) {
+        rc = not_found(c->name, err);
+        akin_collection_clear(&now);
+    }
     if (rc) return rc;
 
     akin__view *view = akin__view_hold(c);
@@ -203,11 +225,6 @@ static akin_status refresh(akin__collection *c, akin_error *err)
     akin__view_release(view);
     akin_collection_clear(&now);
     return rc;
-}
-
-static akin_status not_found(const char *name, akin_error *err)
-{
-    return akin_fail(err, AKIN_NOT_FOUND, "no collection \"%s\"", name);
 }
 
 static akin__collection *lookup_num(akin_engine *engine, uint32_t num)
@@ -268,21 +285,35 @@ akin_status akin__collection_find_now(akin_engine *engine, const char *name,
     return rc;
 }
 
+/* Out of a reader's list, so that its name is looked up in the store again. */
+static void forget(akin_engine *engine, akin__collection *c)
+{
+    pthread_mutex_lock(&engine->lock);
+    bool listed = take_out(engine, c);
+    pthread_mutex_unlock(&engine->lock);
+    if (listed) akin__collection_release(c);
+}
+
 akin_status akin__collection_find(akin_engine *engine, const char *name,
                                   akin__collection **out, akin_error *err)
 {
     akin__collection *c;
-    pthread_mutex_lock(&engine->lock);
-    akin_status rc = find(engine, name, &c, err);
-    pthread_mutex_unlock(&engine->lock);
-    if (rc) return rc;
-    if (engine->read_only) rc = refresh(c, err);
-    if (rc) {
+    akin_status rc;
+
+    do {
+        pthread_mutex_lock(&engine->lock);
+        rc = find(engine, name, &c, err);
+        pthread_mutex_unlock(&engine->lock);
+        if (rc) return rc;
+        if (engine->read_only) rc = refresh(c, err);
+        if (!rc) {
+            *out = c;
+            return AKIN_OK;
+        }
+        if (rc == AKIN_NOT_FOUND) forget(engine, c);
         akin__collection_release(c);
-        return rc;
-    }
-    *out = c;
-    return AKIN_OK;
+    } while (rc == AKIN_NOT_FOUND);
+    return rc;
 }
 
 akin_status akin__collections_all(akin_engine *engine, akin__collection ***out,
@@ -598,18 +629,6 @@ akin_status akin_engine_drop(akin_engine *engine, const char *name,
     akin__thaw(c);
     akin__collection_release(c);
     return rc;
-}
-
-/* Takes c out of the list if it is there. engine.lock is held. */
-static bool take_out(akin_engine *engine, akin__collection *c)
-{
-    akin__collection **link = &engine->collections;
-
-    while (*link && *link != c)
-        link = &(*link)->next;
-    if (!*link) return false;
-    *link = c->next;
-    return true;
 }
 
 /* The store's change and the list's; old (frozen) may be NULL. */

@@ -173,7 +173,7 @@ typedef struct {
     bool raw;
     uint32_t dim;
     char *model_dir; /* NULL when raw */
-    char *dir;       /* of the generations; NULL: in memory */
+    char *dir;       /* of the generations */
     akin_index *index[AKIN_SPACES];
     akin__drift *drift;
     char why[AKIN_SPACES][160]; /* of the last build; under apply */

@@ -404,7 +404,7 @@ static akin_status swap_models(change *ch)
                          .collection = ch->c->num,
                          .model = old->fingerprint};
         rc = write_one(ch, &op);
-        if (!rc && old->dir) rc = akin_dir_remove(old->dir, ch->err);
+        if (!rc) rc = akin_dir_remove(old->dir, ch->err);
     }
     akin__view_release(old);
     return rc;

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *const space_names[AKIN_SPACES] = {"image", "caption"};
 
@@ -144,6 +143,7 @@ static akin_status open_space(akin_engine *engine, akin__view *view,
     const akin_config *config = engine->config;
     akin_index_options options = {
         .dim = view->dim,
+        .read_only = engine->read_only,
         .exact_below = akin_config_uint(config, "index.exact-below"),
         .build_threads = akin__threads(engine),
         .recall = recall > 0 ? recall
@@ -153,7 +153,7 @@ static akin_status open_space(akin_engine *engine, akin__view *view,
     akin_status rc = AKIN_OK;
 
     memcpy(options.fingerprint, view->hex, sizeof options.fingerprint);
-    if (view->dir && !(wipe && engine->read_only)) {
+    if (!(wipe && engine->read_only)) {
         dir = akin_format("%s/%s", view->dir, space_names[space]);
         if (!dir) return akin__nomem(err);
         options.dir = dir;
@@ -163,22 +163,6 @@ static akin_status open_space(akin_engine *engine, akin__view *view,
     atomic_store(&view->applied[space], covered);
     akin_free(dir);
     return rc;
-}
-
-/* The folder of the generations: by collection and the model's fingerprint, so
- * that those of two models never share one. A reader beside a writer takes only
- * what is there. */
-static akin_status view_dir(akin_engine *engine, akin__view *view,
-                            uint32_t collection, akin_error *err)
-{
-    view->dir =
-        akin_format("%s/%u/%.16s", engine->index_dir, collection, view->hex);
-    if (!view->dir) return akin__nomem(err);
-    if (engine->read_only && access(view->dir, R_OK)) {
-        akin_free(view->dir);
-        view->dir = NULL;
-    }
-    return AKIN_OK;
 }
 
 static akin_status try_open(akin_engine *engine, const akin_collection *from,
@@ -193,7 +177,10 @@ static akin_status try_open(akin_engine *engine, const akin_collection *from,
     view->raw = all_zero(view->fingerprint, AKIN_HASH_BYTES);
     view->dim = from->current.dim;
 
-    akin_status rc = view_dir(engine, view, from->collection, err);
+    /* by collection and fingerprint: those of two models never share one */
+    view->dir = akin_format("%s/%u/%.16s", engine->index_dir, from->collection,
+                            view->hex);
+    akin_status rc = view->dir ? AKIN_OK : akin__nomem(err);
     if (!rc) rc = akin__drift_open(view->dim, &view->drift, err);
     if (!rc && !view->raw) {
         view->model_dir =

@@ -31,6 +31,9 @@ typedef struct {
     uint32_t dim;           /* floats in a vector, 1..AKIN_INDEX_MAX_DIM */
     const char *dir;        /* folder of this space's generations, made if it is
                               missing; NULL: in memory only. Copied. */
+    bool read_only;         /* dir is another process's, which may be building:
+                              nothing in it is made, written or removed; a
+                              build fails */
     char fingerprint[65];   /* model fingerprint as lower-case hex, or any text
                               under 65 bytes: a generation of another one is
                               ignored; NUL-terminated */
@@ -267,8 +270,8 @@ typedef struct {
  * covered_seq: the last storage change whose puts and removes had all returned
  * before this call; what open gives back after a restart.
  * Interrupted at any moment the old generation stays. report may be NULL.
- * Fails with AKIN_BUSY (another build), AKIN_CANCELLED, AKIN_NOMEM, AKIN_IO,
- * AKIN_CORRUPT, AKIN_INTERNAL. */
+ * Fails with AKIN_BUSY (another build), AKIN_DENIED (opened read_only),
+ * AKIN_CANCELLED, AKIN_NOMEM, AKIN_IO, AKIN_CORRUPT, AKIN_INTERNAL. */
 akin_status akin_index_build(akin_index *index, uint64_t covered_seq,
                              const akin_build_params *params,
                              akin_build_report *report, akin_error *err);

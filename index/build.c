@@ -641,6 +641,9 @@ akin_status akin_index_build(akin_index *index, uint64_t covered_seq,
     bool idle = false;
     akin_status rc;
     build b;
+    if (index->read_only)
+        return akin_fail(err, AKIN_DENIED, "%s was opened for reading only",
+                         index->dir ? index->dir : "the index");
     if (!atomic_compare_exchange_strong(&index->building, &idle, true))
         return akin_fail(err, AKIN_BUSY, "the index is being built already");
     build_init(&b, index, covered_seq, params ? params : &defaults,

@@ -106,7 +106,8 @@ static akin_status open_newest(akin_index *index, akin_error *err)
 {
     uint64_t number = UINT64_MAX;
     akin_error why = {0};
-    akin_status rc = akin_dir_make(index->dir, err);
+    akin_status rc =
+        index->read_only ? AKIN_OK : akin_dir_make(index->dir, err);
     if (rc) return rc;
     atomic_store(&index->number, akin__newest(index->dir, UINT64_MAX));
     while ((number = akin__newest(index->dir, number)) && !index->view.gen) {
@@ -116,8 +117,8 @@ static akin_status open_newest(akin_index *index, akin_error *err)
             akin_log(AKIN_LOG_WARN, "index: generation left out: %s",
                      why.message);
     }
-    /* leftovers of a crash */
-    if (index->view.gen &&
+    /* leftovers of a crash; beside a writer they are what it builds */
+    if (!index->read_only && index->view.gen &&
         index->view.gen->head.number == atomic_load(&index->number))
         akin__remove_others(index->dir, index->view.gen->head.number);
     return AKIN_OK;
@@ -150,6 +151,7 @@ akin_status akin_index_open(const akin_index_options *options, akin_index **out,
     pthread_mutex_init(&index->write_lock, NULL);
     pthread_mutex_init(&index->view_lock, NULL);
     index->dim = options->dim;
+    index->read_only = options->read_only;
     index->build_threads =
         options->build_threads ? options->build_threads : akin_cpu_count();
     index->exact_below = options->exact_below ? options->exact_below : 20000;

@@ -413,6 +413,7 @@ struct akin_index {
     uint64_t exact_below;
     float recall;
     char *dir; /* NULL: in memory only */
+    bool read_only;
     char fingerprint[65];
     pthread_mutex_t write_lock;
     pthread_mutex_t view_lock; /* guards view and map for readers */

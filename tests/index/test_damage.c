@@ -368,6 +368,40 @@ static void test_damage_heals(void **state)
     remove_folder(dir);
 }
 
+/* Beside a process that is building: what looks like leftovers is its work. */
+static void test_a_reader_touches_nothing(void **state)
+{
+    (void)state;
+    char *dir, *path = make_generation(&dir), *missing, *unfinished;
+    akin_index_options options = {
+        .dim = DIM, .dir = dir, .fingerprint = "test", .read_only = true};
+    akin_index *index = NULL;
+    uint64_t covered;
+    akin_error err;
+    unfinished = akin_format("%s/generation-00000002.akin.tmp", dir);
+    write_all(unfinished, (const uint8_t *)"x", 1);
+    ok(akin_index_open(&options, &index, &covered, &err), &err);
+    assert_int_equal(covered, 99);
+    assert_int_equal(akin_index_build(index, 100, NULL, NULL, &err),
+                     AKIN_DENIED);
+    akin_index_close(index);
+    assert_int_equal(files_in(dir), 2);
+    options.dir = missing = akin_format("%s/none", dir);
+    ok(akin_index_open(&options, &index, &covered, &err), &err);
+    assert_int_equal(covered, 0);
+    akin_index_close(index);
+    assert_int_equal(files_in(dir), 2);
+    options.read_only = false;
+    options.dir = dir;
+    ok(akin_index_open(&options, &index, &covered, &err), &err);
+    akin_index_close(index);
+    assert_int_equal(files_in(dir), 1);
+    akin_free(missing);
+    akin_free(unfinished);
+    akin_free(path);
+    remove_folder(dir);
+}
+
 int main(void)
 {
     akin_log_set(AKIN_LOG_WARN, count_warnings, NULL);
@@ -378,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_cut_anywhere),
         cmocka_unit_test(test_other_model),
         cmocka_unit_test(test_damage_heals),
+        cmocka_unit_test(test_a_reader_touches_nothing),
     };
     return cmocka_run_group_tests_name("index/damage", tests, NULL, NULL);
 }
