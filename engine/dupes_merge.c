@@ -86,11 +86,8 @@ static bool merge_objects(json_t *into, json_t *more, json_t *left, bool top)
 
 static json_t *attributes_of(const akin_item_info *item)
 {
-    json_t *object = item->attributes ? json_loads(item->attributes, 0, NULL)
-                                      : json_object();
-    if (json_is_object(object)) return object;
-    json_decref(object); /* never: puts check */
-    return json_object();
+    return item->attributes ? json_loads(item->attributes, 0, NULL)
+                            : json_object();
 }
 
 static bool has_text(const char *text)
@@ -135,7 +132,12 @@ static akin_status get_item(akin_engine *engine, const char *collection,
                             akin_span id, akin_item_info *out, akin_error *err)
 {
     akin_item_info_clear(out);
-    return akin_engine_get(engine, collection, id, out, err);
+    akin_status rc = akin_engine_get(engine, collection, id, out, err);
+    if (rc) return rc;
+    rc = akin__check_attributes(akin_span_of(out->attributes), err);
+    return rc ? akin_fail_prefix(err, AKIN_BAD_DATA,
+                                 "item \"%.200s\", as it is stored", out->id)
+              : AKIN_OK;
 }
 
 static akin_status merge_all(akin_engine *engine, const char *collection,

@@ -397,6 +397,9 @@ void akin__chunk_close(akin__chunk *chunk);
 void akin__content_key(const akin__model *model, akin_space space,
                        const uint8_t hash[AKIN_HASH_BYTES],
                        uint8_t key[AKIN__CONTENT_KEY]);
+/* Nothing, or a JSON object that can be read and merged here: SQLite takes more
+ * (integers of any length, \u0000). AKIN_INVALID, AKIN_TOO_LARGE. */
+akin_status akin__check_attributes(akin_span json, akin_error *err);
 void akin__work_fail(akin__work *w, akin_status status, const char *message);
 
 /* The three steps. Failures of single items go into their results. */

@@ -265,6 +265,7 @@ akin_status akin_engine_set_attributes(akin_engine *engine,
 
     akin_status rc = akin__writable(engine, err);
     if (!rc) rc = akin__check_id(id, err);
+    if (!rc) rc = akin__check_attributes(json, err);
     if (!rc) rc = akin__collection_find(engine, collection, &c, err);
     if (rc) return rc;
     akin_write op = {.kind = AKIN_WRITE_PUT,

@@ -256,19 +256,41 @@ static void describe_file(const akin__work *w, json_t *object)
         set_text(object, "modified", modified, strlen(modified));
 }
 
-/* What a folder's pictures are filtered by; what users set beside it stays. */
+akin_status akin__check_attributes(akin_span json, akin_error *err)
+{
+    json_error_t error;
+    if (!json.data || !json.size) return AKIN_OK;
+    if (json.size > AKIN_ATTRIBUTES_BYTES)
+        return akin_fail(err, AKIN_TOO_LARGE,
+                         "attributes: expected at most %d bytes, got %zu",
+                         AKIN_ATTRIBUTES_BYTES, json.size);
+    json_t *object = json_loadb(json.data, json.size, 0, &error);
+    akin_status rc = AKIN_OK;
+    if (!object)
+        rc = akin_fail(err, AKIN_INVALID, "attributes: %s at byte %d",
+                       error.text, error.position);
+    else if (!json_is_object(object))
+        rc = akin_fail(
+            err, AKIN_INVALID,
+            "attributes: expected a JSON object, like {\"price\": 5}");
+    json_decref(object);
+    return rc;
+}
+
+/* What a folder's pictures are filtered by; what users set beside it stays: what
+ * cannot be read of it (an earlier version let that in) is not thrown away. */
 static akin_status make_attributes(akin__work *w, akin_error *err)
 {
     const akin_item *e = &w->existing;
-    json_t *object = NULL;
+    bool some = w->stored && e->attributes.size;
 
     if (!w->describe || !w->new_picture) return AKIN_OK;
-    if (w->stored && e->attributes.size)
-        object = json_loadb(e->attributes.data, e->attributes.size, 0, NULL);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        object = json_object();
-    }
+    akin_status rc =
+        some ? akin__check_attributes(e->attributes, err) : AKIN_OK;
+    if (rc) return akin_fail_prefix(err, AKIN_BAD_DATA, "as it is stored");
+    json_t *object =
+        some ? json_loadb(e->attributes.data, e->attributes.size, 0, NULL)
+             : json_object();
     if (!object) return akin__nomem(err);
     describe_file(w, object);
     char *text = json_dumps(object, JSON_COMPACT);
@@ -288,27 +310,6 @@ static bool same_json(akin_span a, akin_span b)
     json_decref(x);
     json_decref(y);
     return same;
-}
-
-static akin_status check_attributes(akin_span json, akin_error *err)
-{
-    json_error_t error;
-    if (!json.data || !json.size) return AKIN_OK;
-    if (json.size > AKIN_ATTRIBUTES_BYTES)
-        return akin_fail(err, AKIN_TOO_LARGE,
-                         "attributes: expected at most %d bytes, got %zu",
-                         AKIN_ATTRIBUTES_BYTES, json.size);
-    json_t *object = json_loadb(json.data, json.size, 0, &error);
-    akin_status rc = AKIN_OK;
-    if (!object)
-        rc = akin_fail(err, AKIN_INVALID, "attributes: %s at byte %d",
-                       error.text, error.position);
-    else if (!json_is_object(object))
-        rc = akin_fail(
-            err, AKIN_INVALID,
-            "attributes: expected a JSON object, like {\"price\": 5}");
-    json_decref(object);
-    return rc;
 }
 
 /* ---- the whole item ------------------------------------------------------------------------ */
@@ -339,7 +340,7 @@ static akin_status prepare(akin__chunk *chunk, akin__work *w, akin_error *err)
     akin_status rc = akin__check_id(w->in.id, err);
     if (!rc && w->in.picture.data && !w->in.picture.size)
         rc = akin_fail(err, AKIN_BAD_DATA, "the picture is empty");
-    if (!rc) rc = check_attributes(w->in.attributes, err);
+    if (!rc) rc = akin__check_attributes(w->in.attributes, err);
     if (!rc) rc = load_existing(chunk, w, err);
     if (!rc) rc = prepare_vector(chunk, w, err);
     if (!rc) rc = prepare_picture(chunk, w, err);

@@ -2,6 +2,8 @@
  * putting back what was undoes it. */
 #include "harness.h"
 
+#include "internal.h"
+
 typedef struct {
     char *dir;
     akin_engine *engine;
@@ -170,11 +172,78 @@ static void test_refused(void **state)
                      AKIN_TOO_LARGE);
 }
 
+/* SQLite calls these valid, nothing that merges attributes can read them. */
+static const char *const odd[] = {"{\"sku\":123456789012345678901234567890}",
+                                  "{\"sku\":\"a\\u0000b\"}"};
+
+static void attributes_that_cannot_be_read_are_refused(void **state)
+{
+    place *p = *state;
+    akin_error error;
+    put(p, "keep", NULL, "{\"sku\":1}");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            akin_engine_set_attributes(p->engine, "c", akin_span_of("keep"),
+                                       akin_span_of(odd[i]), &error),
+            AKIN_INVALID);
+    expect_item(p, "keep", "", "{\"sku\":1}");
+}
+
+/* An earlier version stored them, or a snapshot brought them. */
+static void store_unchecked(place *p, const char *id, const char *attributes)
+{
+    akin__collection *c;
+    must(akin__collection_find(p->engine, "c", &c, err));
+    akin_item_data item = {.id = akin_span_of(id),
+                           .attributes = akin_span_of(attributes)};
+    akin_write op = {
+        .kind = AKIN_WRITE_PUT, .collection = c->num, .item = &item};
+    must(akin_storage_write(p->engine->storage, &op, 1, NULL, err));
+    akin__collection_release(c);
+}
+
+static void attributes_that_cannot_be_read_are_not_wiped(void **state)
+{
+    place *p = *state;
+    uint8_t picture[PICTURE_BYTES];
+    akin_span copy = akin_span_of("b");
+    akin_put_result result;
+    akin_error error;
+    akin_merge m;
+
+    put(p, "keep", NULL, NULL);
+    put(p, "b", NULL, "{\"colour\":\"red\"}");
+    store_unchecked(p, "keep", odd[0]);
+    assert_int_equal(akin_engine_merge(p->engine, "c", akin_span_of("keep"),
+                                       &copy, 1, false, &m, &error),
+                     AKIN_BAD_DATA);
+    assert_non_null(strstr(error.message, "item \"keep\", as it is stored"));
+    akin_item_input item = {
+        .id = akin_span_of("keep"),
+        .picture = {picture, make_picture(8, picture, sizeof picture)},
+        .describe = true};
+    must(akin_engine_put(p->engine, "c", &item, 1, NULL, &result, err));
+    assert_int_equal(result.status, AKIN_BAD_DATA);
+    expect_item(p, "keep", "", odd[0]);
+
+    store_unchecked(p, "b", odd[0]);
+    must(akin_engine_set_attributes(p->engine, "c", akin_span_of("keep"),
+                                    akin_span_of("{\"sku\":2}"), err));
+    assert_int_equal(akin_engine_merge(p->engine, "c", akin_span_of("keep"),
+                                       &copy, 1, false, &m, &error),
+                     AKIN_BAD_DATA);
+    expect_item(p, "keep", "", "{\"sku\":2}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_rule, setup, teardown),
         cmocka_unit_test_setup_teardown(test_little, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_refused, setup, teardown)};
+        cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            attributes_that_cannot_be_read_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            attributes_that_cannot_be_read_are_not_wiped, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
