@@ -19,10 +19,10 @@ import numpy as np
 
 import colours
 import words as W
+from render import SIZE
 from words import content, singular, words
 
 HERE = Path(__file__).parent
-SIZE = 128
 HOLDOUT = 0.10                   # of the file-name stems and icon names
 MAX_SAME_TITLE = 12              # clip art: e.g. 1,370 nearly equal star polygons
 FLUENT_3D = "fluent-emoji-3d"
@@ -202,7 +202,7 @@ def clothing_captions(c, T, label, kids, colour):
                 paint = T["colours"][lang][colours.COLOURS.index(colour)]
                 c.say(f"{w} {paint}" if lang in ("fr", "es") else f"{paint} {w}", lang)
             elif colour:
-                for paint in {colour, "blue" if colour == "navy blue" else colour}:
+                for paint in dict.fromkeys((colour, "blue" if colour == "navy blue" else colour)):
                     c.say(f"{paint} {w}")
                     c.say(f"a photo of {article(w, paint)}{paint} {w}")
     c.mean("clothing", 0.3)
@@ -333,7 +333,7 @@ class Maker:
         kinds_of(c, self.N, base, 0.3)
         if row["colour"]:
             coloured(c, row["colour"])
-        for w in {base, singular(base)}:
+        for w in dict.fromkeys((base, singular(base))):
             for lang, t in self.E.word.get(w, {}).items():
                 c.name(t, lang)
         return True
@@ -346,7 +346,7 @@ def main():
     a = ap.parse_args()
     maker = Maker(a.packages, a.work)
     rows, seen = [], set()
-    # held-out pictures first, so that a picture equal to one of them never trains
+    # of equal pictures the first stays: those of the sets that the held-out list was drawn from
     order = sorted(range(len(maker.items)), key=lambda i: (maker.items[i]["source"] in EXTRA, i))
     for i in order:
         digest = hashlib.md5(maker.px[i].tobytes()).digest()
@@ -364,7 +364,9 @@ def main():
     for split in ("train", "test"):
         print(split, dict(Counter(r["source"] for r in rows if r["split"] == split)))
     missing = set(maker.held) - {(r["source"], r["name"]) for r in rows}
-    print(len(rows), "pictures; held-out pictures missing:", len(missing))
+    print(len(rows), "pictures")
+    if missing:
+        raise SystemExit(f"{len(missing)} held-out pictures are missing, such as {sorted(missing)[0]}")
 
 
 if __name__ == "__main__":

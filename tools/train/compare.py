@@ -9,6 +9,7 @@ PyTorch) of --steps steps of `base`. Then: evaluate.py --quick --model MODEL --j
 """
 import argparse
 import contextlib
+import copy
 import json
 import math
 from pathlib import Path
@@ -21,11 +22,35 @@ from torch.utils.flop_counter import FlopCounterMode
 import model as clip
 from data import Data
 from export import write_model
-from train import HERE, Proxies, Steps, losses, start_proxies
+from train import HERE, Proxies, Steps, learn, losses, optimizer, several_positives, start_proxies
 
-BASE_FLOPS = 139.8e9         # of one step of `base`, half of the patches kept
+BASE_FLOPS = 139.8e9         # of one step of `base` as in config.json, half of the patches kept
+
+
+def one_positive(logits, mask):
+    """CLIP's own loss (Radford et al. 2021): a picture and its caption, all else is wrong."""
+    return several_positives(logits, torch.eye(*mask.shape))
+
+
+class Sigmoid(nn.Module):
+    """SigLIP's loss (Zhai et al. 2023), with several positives."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor(-10.0))
+
+    def forward(self, logits, mask):
+        return -F.logsigmoid((2 * mask.float() - 1) * (logits + self.bias)).sum() / len(mask)
+
+
 ARMS = {                     # what is not as in config.json; "keep": patches that a trunk step sees
     "base": {},
+    "one-positive": {"contrast": one_positive},
+    "sigmoid": {"contrast": Sigmoid()},
+    "no-classes": {"loss": {"class_image": 0, "class_text": 0, "words_image": 0, "words_text": 0}},
+    "one-caption": {"one_caption": True},
+    "hard-negatives": {"one_kind": True},        # the pictures of a batch are of one kind: all emoji, all clip art
+    "averaged": {"averaged": True},              # the mean of the weights, at a constant rate instead of the decay
     "64px": {"vision": {"image": 64}, "keep": 8},
     "128px": {"vision": {"image": 128}},
     "patch12": {"vision": {"patch": 12}, "keep": 32},
@@ -46,23 +71,12 @@ class SelfSupervised:
         self.head = nn.Sequential(nn.Linear(cfg["shape"]["embed"], 384), nn.GELU(), nn.Linear(384, 128))
         self.whole, net.image = net.image, self.image
 
-    def half(self, px, idx):
-        m, e, g = self.net.vision_model, self.net.vision_model.embeddings, self.net.grid
-        b, p = px.shape[0], px.shape[-1] // g
-        x = px.view(b, 3, g, p, g, p).permute(0, 2, 4, 1, 3, 5).reshape(b, g * g, -1)
-        x = x.gather(1, idx[..., None].expand(-1, -1, x.shape[-1]))
-        pos = e.position_embedding.weight
-        x = F.linear(x, e.patch_embedding.weight.flatten(1)) + pos[1:][idx]
-        x = torch.cat([(e.class_embedding + pos[0]).expand(b, 1, -1).to(x.dtype), x], 1)
-        x = m.encoder(m.pre_layrnorm(x), False)
-        return F.normalize(self.net.visual_projection(m.post_layernorm(x[:, 0])).float(), dim=-1)
-
     def image(self, px, keep=None):
         self.views = None
         if not keep:
             return self.whole(px)
         order = torch.rand(px.shape[0], self.net.grid ** 2).argsort(1)
-        self.views = [self.half(px, part) for part in order[:, :2 * keep].chunk(2, 1)]
+        self.views = [self.whole(px, shown=part) for part in order[:, :2 * keep].chunk(2, 1)]
         return self.views[0]
 
     def loss(self, batch, amp):
@@ -119,11 +133,11 @@ def begin_from(checkpoint, net, proxies, opt):
     return c["step"]
 
 
-def schedule(done, step, tuned, keep, cfg):
+def schedule(done, step, tuned, keep, cfg, constant):
     """-> (rate, patches kept): a branch's decay, or warm-up, a constant rate and a decay."""
     if tuned:
-        return 1 - math.sqrt(done), keep if done < cfg["all_patches_from"] else None
-    rate = 1 if done < 0.6 else 1 - math.sqrt((done - 0.6) / 0.4)
+        return 1 if constant else 1 - math.sqrt(done), keep if done < cfg["all_patches_from"] else None
+    rate = 1 if done < 0.6 or constant else 1 - math.sqrt((done - 0.6) / 0.4)
     return min(1, (step + 1) / 50) * rate, keep if done < 0.8 else None
 
 
@@ -134,6 +148,7 @@ def main():
     ap.add_argument("--arm", choices=ARMS, required=True)
     ap.add_argument("--checkpoint", type=Path, help="go on from here; the arm's shape must allow it")
     ap.add_argument("--teacher", type=Path, help="model folder, of the arm `distillation`")
+    ap.add_argument("--seed", type=int, help="of weights and batches, in place of the configuration's")
     ap.add_argument("--steps", type=float, required=True, help="what may be spent, in steps of base")
     ap.add_argument("--out", type=Path, required=True)
     a = ap.parse_args()
@@ -141,57 +156,50 @@ def main():
         ap.error("--teacher goes with --arm distillation")
     cfg, arm = json.loads(a.config.read_text()), ARMS[a.arm]
     cfg["shape"]["vision"].update(arm.get("vision", {}))
-    cfg.update({k: arm[k] for k in ("batch", "more_texts") if k in arm})
+    cfg["loss"].update(arm.get("loss", {}))
+    cfg.update({k: arm[k] for k in ("batch", "more_texts", "one_caption", "one_kind") if k in arm})
+    if a.seed is not None:
+        cfg["seed"] = a.seed
     keep_most = arm.get("keep", cfg["keep_patches"])
     data = Data(a.work, cfg, Path(cfg["tokenizer"]))
     torch.manual_seed(cfg["seed"])
     net = clip.CLIP(cfg["shape"]).train()
     proxies = Proxies(len(data.class_names), len(data.word_names), cfg["shape"]["embed"])
-    matrix = [p for n, p in net.named_parameters() if p.ndim > 1 and "embedding" not in n]
-    others = [p for n, p in net.named_parameters() if not (p.ndim > 1 and "embedding" not in n)]
-    opt = torch.optim.AdamW(
-        [{"params": matrix, "weight_decay": cfg["weight_decay"], "base": cfg["lr"]},
-         {"params": others, "weight_decay": 0.0, "base": cfg["lr"]},
-         {"params": list(proxies.parameters()), "weight_decay": 0.0, "base": cfg["proxy_lr"]}],
-        betas=(0.9, 0.98), eps=1e-6, foreach=True)
+    opt = optimizer(net, proxies, cfg)
     if a.checkpoint:
         first = begin_from(a.checkpoint, net, proxies, opt)
     else:
         first = 0
         start_proxies(proxies, net, data)
+    mean = copy.deepcopy(net).requires_grad_(False)
+    contrast = arm.get("contrast", several_positives)
     term = (SelfSupervised(net, cfg) if a.arm == "self-supervised" else
             Distillation(net, a.teacher) if a.arm == "distillation" else None)
-    if term and list(term.head.parameters()):
-        opt.add_param_group({"params": list(term.head.parameters()), "weight_decay": 0.0, "base": cfg["lr"]})
+    for part in (term.head if term else None, contrast):
+        if isinstance(part, nn.Module) and list(part.parameters()):
+            opt.add_param_group({"params": list(part.parameters()), "weight_decay": 0.0, "base": cfg["lr"]})
 
     def amp():
         return torch.autocast("cpu", dtype=torch.bfloat16) if cfg["precision"] == "bf16" else contextlib.nullcontext()
     feed = iter(torch.utils.data.DataLoader(Steps(data, first), batch_size=None, num_workers=1, prefetch_factor=4))
     step, spent, flops = 0, 0.0, {}
     while spent < a.steps * BASE_FLOPS:
-        rate, keep = schedule(spent / (a.steps * BASE_FLOPS), step, a.checkpoint, keep_most, cfg)
-        for g in opt.param_groups:
-            g["lr"] = g["base"] * rate
+        rate, keep = schedule(spent / (a.steps * BASE_FLOPS), step, a.checkpoint, keep_most, cfg, arm.get("averaged"))
         batch = next(feed)
         torch.manual_seed(cfg["seed"] * 1_000_003 + first + step)
         with contextlib.nullcontext() if keep in flops else FlopCounterMode(display=False) as counter:
-            loss, parts = losses(net, proxies, batch, keep, cfg, amp)
-            total = loss + (term.loss(batch, amp) if term else 0.0)
-            opt.zero_grad(set_to_none=True)
-            total.backward()
+            loss, parts = losses(net, proxies, batch, keep, cfg, amp, contrast)
+            learn(net, proxies, opt, loss + (term.loss(batch, amp) if term else 0.0), rate)
         if counter:
             flops[keep] = counter.get_total_flops()
         spent += flops[keep]
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        opt.step()
-        with torch.no_grad():
-            net.logit_scale.clamp_(0, math.log(50))
-            proxies.log_scale.clamp_(0, math.log(30))
         step += 1
+        with torch.no_grad():
+            torch._foreach_lerp_(list(mean.parameters()), list(net.parameters()), max(1 / cfg["ema_steps"], 10 / (step + 10)))
         if step % 20 == 0:
             print(json.dumps({"step": step, "rate": round(rate, 3), "loss": round(loss.item(), 3),
                               **{k: round(v.item(), 3) for k, v in parts.items()}}), flush=True)
-    write_model(net.state_dict(), cfg["shape"], Path(cfg["tokenizer"]), a.out)
+    write_model((mean if arm.get("averaged") else net).state_dict(), cfg["shape"], Path(cfg["tokenizer"]), a.out)
     print(f"{a.arm}: {step} steps, {step * cfg['batch']} pictures, "
           f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M parameters -> {a.out}")
 

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from model import MEAN, STD, pad
+from render import SIZE as STORED
 from tokenizer import Tokenizer
+from words import LANGS
 
-STORED = 128
-OTHER_RATE = {"it": 0.3, "pt": 0.3}             # the other languages weigh 1
+LANG_RATE = {l: 1.0 if i < 7 else 0.3 for i, l in enumerate(LANGS[1:])}     # how often a caption is in it
 PREFIX = ["a photo of", "a picture of", "a picture of a", "an icon of", "clip art of", "a drawing of a", "image of",
           "an emoji of", "a", "a photo of a"]
 AND = {"en": "and", "de": "und", "fr": "et", "es": "y", "ru": "и"}
@@ -78,7 +79,7 @@ class Data:
                 c.setdefault(lang, ([], []))[1].extend(
                     (t, self.key[i, 0] if t.startswith("kids ") else fits) for t in texts)
             langs = [l for l in c if l != "en"]
-            p = np.array([OTHER_RATE.get(l, 1.0) for l in langs])
+            p = np.array([LANG_RATE[l] for l in langs])
             self.caps.append((c, langs, p / p.sum() if langs else p))
 
     # ------------------------------------------------------------- captions
@@ -100,7 +101,7 @@ class Data:
         rng = np.random.default_rng([cfg["seed"], step])
         n = cfg["batch"]
         long = step % cfg["long_every"] == cfg["long_every"] - 1
-        b = rng.choice(len(self.rows), n, replace=False, p=self.rate)
+        b = rng.choice(len(self.rows), n, replace=False, p=self.of_one_kind(rng) if cfg.get("one_kind") else self.rate)
         show = Show(n)
         first, second = [], []
         for k, i in enumerate(b):
@@ -116,16 +117,23 @@ class Data:
         self._change(b, rng, show, first, second)
         more = rng.choice(len(self.rows), cfg["more_texts"], p=self.rate)
         third = [self.pick(i, rng, rng.random() < 0.3, 0.85) for i in more]
-        texts = [t for t, _ in first + second + third]
+        views = (first,) if cfg.get("one_caption") else (first, second)
+        texts = [t for t, _ in sum(views, []) + third]
         cut = cfg["shape"]["text"]["context"] - 2 if long else cfg["tokens"] - 2
         groups, inverse = self._tokens(texts, cut)
         keys = self.key[b]
         keys[show.pair >= 0] = -2                        # two objects: no class of their own
-        masks = [torch.from_numpy(self._fits(v, keys, texts[s * n:(s + 1) * n])) for s, v in enumerate((first, second))]
+        masks = [torch.from_numpy(self._fits(v, keys, texts[s * n:(s + 1) * n])) for s, v in enumerate(views)]
         cls = np.where(show.pair >= 0, -1, self.cls[b])
         return {"pixels": self.pixels(b, show, rng), "groups": groups, "inverse": inverse, "masks": masks,
-                "cls": torch.from_numpy(np.concatenate([cls, cls, cls, self.cls[more]])),
+                "cls": torch.from_numpy(np.concatenate([cls] * (1 + len(views)) + [self.cls[more]])),
                 "words": self._word_targets(b, show.pair, more)}
+
+    def of_one_kind(self, rng):
+        """Sampling rates of the pictures of one kind, which is drawn."""
+        kinds = np.array([r["kind"] for r in self.rows])
+        some = np.where(kinds == rng.choice(kinds, p=self.rate), self.rate, 0)
+        return some / some.sum() if np.count_nonzero(some) >= self.cfg["batch"] else self.rate
 
     def _change(self, b, rng, show, first, second):
         """Recoloured glyphs, coloured backgrounds, two objects side by side; the captions say so."""
@@ -150,6 +158,8 @@ class Data:
                 second[k] = (f"{x} {AND[lang]} {y}", -1) if x and y else (f"{other} and {name}", -1)
             elif what[k] < self.cfg["pairs"] + self.cfg["backgrounds"]:
                 show.back[k] = rng.integers(len(PAINT))
+                if show.back[k] == show.paint[k]:                # not white on white
+                    show.back[k] = (show.back[k] + 1) % len(PAINT)
                 first[k] = (f"{name} on a {PAINT_NAMES[show.back[k]]} background", -1)
 
     def _tokens(self, texts, cut):
@@ -237,7 +247,10 @@ class Data:
         y = rgb * (sat * tint)
         y.addcmul_(rgb.mean(1, keepdim=True), (1 - sat) * tint)
         pale = torch.from_numpy(dark.astype(np.float32)).view(-1, 1, 1, 1) * 0.5
-        kind = torch.from_numpy(rng.random(n).astype(np.float32)).view(-1, 1, 1, 1)
+        kind = rng.random(n).astype(np.float32)
+        painted = np.array(PAINT_NAMES + [""])[show.paint]       # white on white, black on black: on any colour instead
+        kind[(painted == "white") & (kind < 0.55) | (painted == "black") & (kind >= 0.55) & (kind < 0.6)] = 0.6
+        kind = torch.from_numpy(kind).view(-1, 1, 1, 1)
         c1, c2 = (torch.from_numpy(rng.random((n, 3, 1, 1)).astype(np.float32)) * (1 - pale) + pale for _ in range(2))
         c1 = torch.where(kind < 0.55, torch.ones(()), torch.where((kind < 0.6) & (pale == 0), torch.zeros(()), c1))
         c2 = torch.where(kind < 0.8, c1, c2)

@@ -103,17 +103,19 @@ class CLIP(nn.Module):
             nn.init.normal_(e.weight, std=0.02)
         nn.init.normal_(text.embeddings.position_embedding.weight, std=0.01)
 
-    def image(self, px, keep=None):
-        """px: (B, 3, image, image), normalised. keep: number of patches kept at random, as in FLIP. -> (B, embed), unit."""
+    def image(self, px, keep=None, shown=None):
+        """px: (B, 3, image, image), normalised. keep: number of patches kept at random, as in FLIP; or which ones are:
+        shown, (B, n). -> (B, embed), unit."""
         m, e = self.vision_model, self.vision_model.embeddings
         b, g, p = px.shape[0], self.grid, px.shape[-1] // self.grid
         x = px.view(b, 3, g, p, g, p).permute(0, 2, 4, 1, 3, 5).reshape(b, g * g, -1)
         pos = e.position_embedding.weight
         here = pos[1:]
         if keep and keep < g * g:
-            idx = torch.rand(b, g * g, device=px.device).topk(keep, 1).indices
-            x = x.gather(1, idx[..., None].expand(-1, -1, x.shape[-1]))
-            here = here[idx]
+            shown = torch.rand(b, g * g, device=px.device).topk(keep, 1).indices
+        if shown is not None:
+            x = x.gather(1, shown[..., None].expand(-1, -1, x.shape[-1]))
+            here = here[shown]
         x = F.linear(x, e.patch_embedding.weight.flatten(1)) + here
         x = torch.cat([(e.class_embedding + pos[0]).expand(b, 1, -1).to(x.dtype), x], 1)
         x = m.encoder(m.pre_layrnorm(x), False)

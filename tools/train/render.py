@@ -4,7 +4,7 @@
 Writes images.u8 (thumbnails, one after another) and items.jsonl (one line each: source, name, and for clip
 art the metadata of the file). Run again, it draws only what is missing. Needs rsvg-convert.
 
-  render.py --packages NODE_MODULES --clothing shared/data/clothing --out WORK
+  render.py --packages NODE_MODULES --clothing DIR --out WORK
 """
 import argparse
 import csv
@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -195,23 +196,40 @@ def metadata(path):
             "authors": names}
 
 
+def resume(listing, pictures):
+    """What is drawn already; a line and thumbnails that a killed run left without their other half go. -> names"""
+    if not listing.exists():
+        pictures.unlink(missing_ok=True)
+        return set()
+    lines = [l for l in listing.read_bytes().splitlines(True) if l.endswith(b"\n")]
+    pictures.touch()
+    drawn = min(len(lines), pictures.stat().st_size // (SIZE * SIZE * 4))
+    os.truncate(listing, sum(map(len, lines[:drawn])))
+    os.truncate(pictures, drawn * SIZE * SIZE * 4)
+    return {(r["source"], r["name"]) for r in map(json.loads, lines[:drawn])}
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--packages", type=Path, required=True, help="node_modules with the packages of sources.json")
-    ap.add_argument("--clothing", type=Path)
+    ap.add_argument("--clothing", type=Path, help="the photographs: catalogue.csv (id, image, label, kids) and its images")
     ap.add_argument("--out", type=Path, required=True)
     ap.add_argument("--jobs", type=int, default=os.cpu_count())
     a = ap.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
-    listing = a.out / "items.jsonl"
-    have = {(r["source"], r["name"]) for r in map(json.loads, open(listing))} if listing.exists() else set()
+    if not shutil.which("rsvg-convert"):
+        ap.error("rsvg-convert is missing (Debian: librsvg2-bin)")
+    listing, pictures = a.out / "items.jsonl", a.out / "images.u8"
+    have = resume(listing, pictures)
     items = [i for i in all_items(a) if (i[0], i[1]) not in have]
     print(len(have), "drawn before; to do:", dict(Counter(i[0] for i in items)), flush=True)
-    with open(a.out / "images.u8", "ab") as pixels, open(listing, "a") as lines, ThreadPoolExecutor(a.jobs) as pool:
+    left_out = Counter()
+    with open(pictures, "ab") as pixels, open(listing, "a") as lines, ThreadPoolExecutor(a.jobs) as pool:
         for k in range(0, len(items), 256):
             chunk = items[k:k + 256]
             for item, x in zip(chunk, pool.map(try_draw, chunk)):
                 if x is None:
+                    left_out[item[0]] += 1
                     continue
                 record = {"source": item[0], "name": item[1]}
                 if item[0] == "openclipart":
@@ -221,6 +239,7 @@ def main():
             pixels.flush()
             lines.flush()
             print(f"{k + len(chunk)}/{len(items)}", flush=True)
+    print("empty, or could not be drawn:", dict(left_out))
 
 
 if __name__ == "__main__":

@@ -70,18 +70,22 @@ def spread(logits, positive):
     return -(p * F.log_softmax(logits, 1)).sum(1).mean()
 
 
-def losses(net, proxies, batch, keep, cfg, amp):
+def several_positives(logits, mask):
+    m = mask.float()
+    return (spread(logits, m) + spread(logits.T, m.T)) / 2
+
+
+def losses(net, proxies, batch, keep, cfg, amp, contrast=several_positives):
+    """contrast(cosines of captions and pictures times the scale, which of them fit) -> loss; compare.py has others."""
     with amp():
         im = net.image(batch["pixels"], keep)
         tx = torch.cat([net.text(ids, last) for ids, last in batch["groups"]])[batch["inverse"]]
     n, w = len(im), cfg["loss"]
     scale = net.logit_scale.exp()
-    out = {"contrast": 0}
-    for v, mask in enumerate(batch["masks"]):
-        logits, m = scale * tx[v * n:(v + 1) * n] @ im.T, mask.float()
-        out["contrast"] = out["contrast"] + (spread(logits, m) + spread(logits.T, m.T)) / 4
+    views = [contrast(scale * tx[v * n:(v + 1) * n] @ im.T, mask) for v, mask in enumerate(batch["masks"])]
+    out = {"contrast": sum(views) / len(views)}
     every, cls = torch.cat([im, tx]), batch["cls"]
-    words = torch.cat([batch["words"][:n]] * 3 + [batch["words"][n:]])
+    words = torch.cat([batch["words"][:n]] * (1 + len(views)) + [batch["words"][n:]])
     with amp():
         word_logits = proxies.word_logits(every)
         known = (cls >= 0).nonzero()[:, 0]
@@ -115,6 +119,29 @@ class Steps(torch.utils.data.IterableDataset):
             step += 1
 
 
+def optimizer(net, proxies, cfg):
+    matrix = [p for n, p in net.named_parameters() if p.ndim > 1 and "embedding" not in n]
+    others = [p for n, p in net.named_parameters() if not (p.ndim > 1 and "embedding" not in n)]
+    return torch.optim.AdamW(
+        [{"params": matrix, "weight_decay": cfg["weight_decay"], "base": cfg["lr"]},
+         {"params": others, "weight_decay": 0.0, "base": cfg["lr"]},
+         {"params": list(proxies.parameters()), "weight_decay": 0.0, "base": cfg["proxy_lr"]}],
+        betas=(0.9, 0.98), eps=1e-6, foreach=True)
+
+
+def learn(net, proxies, opt, loss, rate):
+    """One step of the optimiser at `rate` times the learning rates."""
+    for g in opt.param_groups:
+        g["lr"] = g["base"] * rate
+    opt.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    opt.step()
+    with torch.no_grad():
+        net.logit_scale.clamp_(0, math.log(50))
+        proxies.log_scale.clamp_(0, math.log(30))
+
+
 class Run:
     """Everything a checkpoint holds."""
 
@@ -124,18 +151,14 @@ class Run:
         self.dev = "cuda" if torch.cuda.is_available() else "cpu"
         newest = a.run / "checkpoint.pt"
         net = clip.load(a.init).train() if a.init and not newest.exists() else clip.CLIP(cfg["shape"])
+        if net.shape != cfg["shape"]:
+            raise SystemExit(f"{a.init} has the shape {net.shape}, the configuration {cfg['shape']}")
         proxies = Proxies(len(data.class_names), len(data.word_names), cfg["shape"]["embed"])
         if not newest.exists():
             start_proxies(proxies, net, data)
         self.net, self.proxies = net.to(self.dev), proxies.to(self.dev)
         self.ema = copy.deepcopy(self.net).requires_grad_(False)
-        matrix = [p for n, p in net.named_parameters() if p.ndim > 1 and "embedding" not in n]
-        others = [p for n, p in net.named_parameters() if not (p.ndim > 1 and "embedding" not in n)]
-        self.opt = torch.optim.AdamW(
-            [{"params": matrix, "weight_decay": cfg["weight_decay"], "base": cfg["lr"]},
-             {"params": others, "weight_decay": 0.0, "base": cfg["lr"]},
-             {"params": list(proxies.parameters()), "weight_decay": 0.0, "base": cfg["proxy_lr"]}],
-            betas=(0.9, 0.98), eps=1e-6, foreach=True)
+        self.opt = optimizer(self.net, self.proxies, cfg)
         self.step, self.seconds = 0, 0.0
         if newest.exists():
             self.load(newest)
@@ -144,7 +167,10 @@ class Run:
         c = torch.load(path, map_location=self.dev, weights_only=True)
         self.net.load_state_dict(c["net"])
         self.ema.load_state_dict(c["ema"])
+        now = [{k: g[k] for k in ("base", "weight_decay")} for g in self.opt.param_groups]
         self.opt.load_state_dict(c["opt"])
+        for group, rates in zip(self.opt.param_groups, now):     # those of the configuration, which may have changed
+            group.update(rates)
         self.step, self.seconds = c["step"], c["seconds"]
         if c["classes"] == self.data.class_names and c["words"] == self.data.word_names:
             self.proxies.load_state_dict(c["proxies"])
@@ -159,17 +185,10 @@ class Run:
         os.replace(tmp, path)
 
     def train_step(self, batch, rate, keep, amp):
-        for g in self.opt.param_groups:
-            g["lr"] = g["base"] * rate
         torch.manual_seed(self.cfg["seed"] * 1_000_003 + self.step)       # which patches are dropped
         loss, parts = losses(self.net, self.proxies, to_device(batch, self.dev), keep, self.cfg, amp)
-        self.opt.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.opt.step()
+        learn(self.net, self.proxies, self.opt, loss, rate)
         with torch.no_grad():
-            self.net.logit_scale.clamp_(0, math.log(50))
-            self.proxies.log_scale.clamp_(0, math.log(30))
             self.step += 1
             keep_old = min(1 - 1 / self.cfg["ema_steps"], self.step / (self.step + 10))
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - keep_old)
@@ -187,6 +206,8 @@ def main():
     ap.add_argument("--out", type=Path, help="model folder of the branch")
     ap.add_argument("--steps", type=int, default=0, help="stop the trunk after N more steps")
     a = ap.parse_args()
+    if bool(a.decay or a.minutes) != bool(a.out):
+        ap.error("--decay or --minutes, and --out: the model folder that the branch becomes")
     cfg = json.loads(a.config.read_text())
     a.run.mkdir(parents=True, exist_ok=True)
     tokenizer = Path(cfg["tokenizer"])
@@ -225,6 +246,8 @@ def main():
             run.save(a.run / "checkpoint.pt")
             saved = time.time()
     if branch:
+        if stopped:
+            print(f"stopped after {run.step - first} steps, at {rate:.0%} of the rate: the model is written as it is")
         write_model(run.net.state_dict(), cfg["shape"], tokenizer, a.out)
     else:
         run.save(a.run / "checkpoint.pt")

@@ -5,7 +5,8 @@ from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
 
-LANGS = ["en", "de", "fr", "es", "ru", "ja", "zh", "hi", "it", "pt"]
+LANGS = ["en", "de", "fr", "es", "ru", "ja", "zh", "hi",             # the seven others that are measured one by one
+         "bn", "da", "et", "fi", "hu", "it", "ko", "lt", "ms", "nb", "nl", "pl", "pt", "sv", "th", "uk", "vi", "zh-hant"]
 STOP = set("a an the of and or with in on at to for from by is it its as no not de la le el und mit der die das "
            "ein eine s icon clip art picture photo image new".split())
 
