@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(AKIN_MAX_NUM == AKIN_INDEX_MAX_LABEL, "numbers are labels");
+
 static const char *const space_names[AKIN_SPACES] = {"image", "caption"};
 
 static bool all_zero(const uint8_t *p, size_t n)

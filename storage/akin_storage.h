@@ -37,6 +37,7 @@ extern "C" {
 #define AKIN_HASH_BYTES           32      /* content, pixel, model hash */
 #define AKIN_SKETCH_BYTES         1024    /* small grey picture of an item */
 #define AKIN_MAX_DUPE_EDGES       256     /* found by one look */
+#define AKIN_MAX_NUM              0xfffffffff /* item number: an index's label */
 
 typedef struct akin_storage akin_storage;
 

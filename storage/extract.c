@@ -1,7 +1,9 @@
 /* One collection as a directory of its own, and such a directory as a collection
  * again: rows are read from one file and written into another. Out of it they
  * keep their numbers; into it items, spaces and fields get numbers that were
- * never used, by adding the same to each, and one change number.
+ * never used, and one change number. The new ones lie close together, whatever
+ * gaps the old ones had: numbers are never given out again, so a snapshot must
+ * not be able to use them up. Rows about what is not there are left out.
  *
  * Columns come from SQLite's table_info, so that a new column is copied without
  * a word here; a new table needs a row in `tables`. */
@@ -36,44 +38,71 @@ static const struct {
 
 /* ---- rows ---------------------------------------------------------------- */
 
-static void write_column(const copying *c, const char *table,
+/* What the number `value` of a kind becomes; NULL: there is no such. */
+static void write_number(const copying *c, const char *kind, const char *value,
+                         akin_buf *out)
+{
+    if (c->anew)
+        akin_buf_printf(out, "(SELECT fresh FROM temp.new_%s WHERE old = %s)",
+                        kind, value);
+    else
+        akin_buf_text(out, value);
+}
+
+/* Whether it is such a number. */
+static bool write_column(const copying *c, const char *table,
                          const char *column, akin_buf *out)
 {
-    int64_t keys = (int64_t)((uint64_t)c->spaces << AKIN__NUM_BITS) + c->nums;
-    bool edge = !strcmp(table, "dupe_edges") && strlen(column) == 1;
-    const struct {
-        const char *name;
-        int64_t add;
-    } shifted[] = {{"num", c->nums},
-                   {"space", c->spaces},
-                   {"field", c->fields},
-                   {"key", keys},
-                   {edge ? column : "", c->nums}}; /* a, b */
+    static const struct {
+        const char *table, *column, *kind, *value; /* table NULL: all */
+    } numbers[] = {{NULL, "num", "nums", "t.num"},
+                   {NULL, "space", "spaces", "t.space"},
+                   {NULL, "field", "fields", "t.field"},
+                   {"dupe_edges", "a", "nums", "t.a"},
+                   {"dupe_edges", "b", "nums", "t.b"}};
 
     if (!strcmp(column, "collection")) {
         akin_buf_printf(out, "%u", c->target);
-        return;
+        return false;
     }
     if (c->seq && !strcmp(column, "seq")) {
         akin_buf_printf(out, "%" PRIu64, c->seq);
-        return;
+        return false;
     }
     /* There is nothing to catch up with, and the name may be taken. */
     if (!strcmp(table, "collections") &&
         (!strcmp(column, "trimmed") || !strcmp(column, "name"))) {
         akin_buf_text(out, *column == 't' ? "0" : "NULL");
-        return;
+        return false;
+    }
+    if (c->anew && !strcmp(column, "key")) {
+        akin_buf_text(out, "(");
+        write_number(c, "spaces", "t.key >> 40", out);
+        akin_buf_text(out, " << 40) | ");
+        write_number(c, "nums", "(t.key & 1099511627775)", out);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (strcmp(column, numbers[i].column) ||
+            (numbers[i].table && strcmp(table, numbers[i].table)))
+            continue;
+        write_number(c, numbers[i].kind, numbers[i].value, out);
+        return true;
     }
     akin_buf_printf(out, "t.\"%s\"", column);
-    for (size_t i = 0; i < sizeof shifted / sizeof *shifted; i++)
-        if (!strcmp(column, shifted[i].name))
-            akin_buf_printf(out, " + %" PRId64, shifted[i].add);
+    return false;
 }
 
-/* "SELECT t.a, t.b + 7 FROM ..." and "INSERT INTO x(a, b) VALUES(?, ?)" */
+/* How the rows of a table are copied: "SELECT t.a, t.b FROM ...", "INSERT INTO
+ * x(a, b) VALUES(?, ?)", and the columns that are numbers, by a bit each. */
+typedef struct {
+    akin_buf select, insert;
+    uint64_t numbers;
+} statements;
+
 static akin_status write_statements(const copying *c, const char *table,
-                                    const char *from, akin_buf *select,
-                                    akin_buf *insert, akin_error *err)
+                                    const char *from, statements *out,
+                                    akin_error *err)
 {
     sqlite3_stmt *stmt;
     akin_buf marks = {0};
@@ -82,23 +111,24 @@ static akin_status write_statements(const copying *c, const char *table,
         akin__query(c->to, &stmt, err, "SELECT name FROM pragma_table_info(?1)",
                     "s", table);
 
-    akin_buf_text(select, "SELECT ");
-    akin_buf_printf(insert, "INSERT INTO %s(", table);
-    for (bool first = true; !rc; first = false) {
+    akin_buf_text(&out->select, "SELECT ");
+    akin_buf_printf(&out->insert, "INSERT INTO %s(", table);
+    for (unsigned i = 0; !rc && i < 64; i++) {
         rc = akin__step(c->to, stmt, &row, err);
         if (rc || !row) break;
         const char *column = (const char *)sqlite3_column_text(stmt, 0);
-        akin_buf_text(select, first ? "" : ", ");
-        write_column(c, table, column ? column : "", select);
-        akin_buf_printf(insert, "%s\"%s\"", first ? "" : ", ",
+        akin_buf_text(&out->select, i ? ", " : "");
+        if (write_column(c, table, column ? column : "", &out->select))
+            out->numbers |= (uint64_t)1 << i;
+        akin_buf_printf(&out->insert, "%s\"%s\"", i ? ", " : "",
                         column ? column : "");
-        akin_buf_text(&marks, first ? "?" : ", ?");
+        akin_buf_text(&marks, i ? ", ?" : "?");
     }
     akin__release(c->to, stmt);
-    akin_buf_printf(select, " FROM %s", from);
-    akin_buf_printf(insert, ") VALUES(%s)",
+    akin_buf_printf(&out->select, " FROM %s", from);
+    akin_buf_printf(&out->insert, ") VALUES(%s)",
                     marks.failed ? "" : akin_buf_cstr(&marks));
-    if (!rc && (marks.failed || select->failed || insert->failed))
+    if (!rc && (marks.failed || out->select.failed || out->insert.failed))
         rc = akin_fail(err, AKIN_NOMEM, "out of memory");
     akin_buf_clear(&marks);
     return rc;
@@ -113,8 +143,17 @@ static akin_status step_on(copying *c, akin_error *err)
                : akin_fail(err, AKIN_CANCELLED, "snapshot cancelled");
 }
 
+/* Every number the row is about is one that exists. */
+static bool known(sqlite3_stmt *row, uint64_t numbers)
+{
+    for (int i = 0; numbers >> i; i++)
+        if (numbers >> i & 1 && sqlite3_column_type(row, i) == SQLITE_NULL)
+            return false;
+    return true;
+}
+
 static akin_status copy_rows(copying *c, const char *select, const char *insert,
-                             akin_error *err)
+                             uint64_t numbers, akin_error *err)
 {
     sqlite3_stmt *in = NULL, *out = NULL;
     bool row = true;
@@ -125,6 +164,7 @@ static akin_status copy_rows(copying *c, const char *select, const char *insert,
     while (!rc) {
         rc = akin__step(c->from, in, &row, err);
         if (rc || !row) break;
+        if (!known(in, numbers)) continue;
         for (int i = 0; i < sqlite3_column_count(in); i++)
             sqlite3_bind_value(out, i + 1, sqlite3_column_value(in, i));
         c->to->dirty = true;
@@ -141,26 +181,26 @@ static akin_status copy_rows(copying *c, const char *select, const char *insert,
 
 static akin_status copy_table(copying *c, size_t i, akin_error *err)
 {
-    akin_buf select = {0}, insert = {0};
+    statements s = {.numbers = 0};
     akin_status rc = AKIN_OK;
 
     if (!strcmp(tables[i].table, "dupe_queue")) /* the triggers filled it */
         rc = akin__run(c->to, err,
                        "DELETE FROM dupe_queue WHERE collection = ?1", "u",
                        (uint64_t)c->target);
+    if (!rc) rc = write_statements(c, tables[i].table, tables[i].from, &s, err);
     if (!rc)
-        rc = write_statements(c, tables[i].table, tables[i].from, &select,
-                              &insert, err);
-    if (!rc)
-        rc = copy_rows(c, akin_buf_cstr(&select), akin_buf_cstr(&insert), err);
-    akin_buf_clear(&select);
-    akin_buf_clear(&insert);
+        rc = copy_rows(c, akin_buf_cstr(&s.select), akin_buf_cstr(&s.insert),
+                       s.numbers, err);
+    akin_buf_clear(&s.select);
+    akin_buf_clear(&s.insert);
     return rc;
 }
 
 static akin_status copy_captions(copying *c, akin_error *err)
 {
-    char select[160], insert[100];
+    char insert[100];
+    akin_buf select = {0};
     int64_t captions;
     akin_status rc =
         akin__one(c->from, &captions, NULL, err,
@@ -168,15 +208,18 @@ static akin_status copy_captions(copying *c, akin_error *err)
                   (uint64_t)c->collection);
 
     if (rc || !captions) return rc;
-    sqlite3_snprintf((int)sizeof select, select,
-                     "SELECT rowid + %lld, caption FROM captions_%u"
-                     " WHERE ?1 > 0",
-                     (long long)c->nums, c->collection);
+    akin_buf_text(&select, "SELECT ");
+    write_number(c, "nums", "t.rowid", &select);
+    akin_buf_printf(&select, ", caption FROM captions_%u t WHERE ?1 > 0",
+                    c->collection);
     sqlite3_snprintf((int)sizeof insert, insert,
                      "INSERT INTO captions_%u(rowid, caption) VALUES(?1, ?2)",
                      c->target);
-    rc = akin__captions_make(c->to, c->target, err);
-    return rc ? rc : copy_rows(c, select, insert, err);
+    if (select.failed) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
+    if (!rc) rc = akin__captions_make(c->to, c->target, err);
+    if (!rc) rc = copy_rows(c, akin_buf_cstr(&select), insert, 1, err);
+    akin_buf_clear(&select);
+    return rc;
 }
 
 static akin_status make_indexes(copying *c, akin_error *err)
@@ -222,6 +265,58 @@ akin_status akin__copy_collection(copying *c, akin_span name, akin_error *err)
     return rc;
 }
 
+/* ---- new numbers --------------------------------------------------------- */
+
+/* temp.new_KIND: the numbers that the collection has, and those they become, in
+ * the same order and without gaps. *after: what they begin behind. */
+static akin_status number_kind(copying *c, const char *kind, const char *table,
+                               const char *column, int64_t most, int64_t *after,
+                               akin_error *err)
+{
+    char sql[300];
+    int64_t n;
+    akin_status rc = akin__one(
+        c->to, after, NULL, err,
+        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0)",
+        "s", table);
+
+    sqlite3_snprintf((int)sizeof sql, sql,
+                     "CREATE TEMP TABLE new_%s("
+                     "old INTEGER PRIMARY KEY, fresh INTEGER NOT NULL)",
+                     kind);
+    if (!rc) rc = akin__exec(c->from, sql, err);
+    sqlite3_snprintf((int)sizeof sql, sql,
+                     "INSERT INTO temp.new_%s SELECT %s,"
+                     " ?2 + row_number() OVER (ORDER BY %s) FROM %s"
+                     " WHERE collection = ?1",
+                     kind, column, column, table);
+    if (!rc)
+        rc =
+            akin__run(c->from, err, sql, "ui", (uint64_t)c->collection, *after);
+    sqlite3_snprintf((int)sizeof sql, sql, "SELECT count(*) FROM temp.new_%s",
+                     kind);
+    if (!rc) rc = akin__one(c->from, &n, NULL, err, sql, "");
+    if (!rc && n > most - *after)
+        rc =
+            akin_fail(err, AKIN_TOO_LARGE, "no numbers are left for %s", table);
+    return rc;
+}
+
+akin_status akin__number_anew(copying *c, akin_error *err)
+{
+    int64_t after;
+    akin_status rc = number_kind(c, "nums", "items", "num",
+                                 (int64_t)AKIN_MAX_NUM, &c->nums, err);
+    if (!rc)
+        rc = number_kind(c, "spaces", "spaces", "space", AKIN__MAX_SPACE,
+                         &after, err);
+    if (!rc)
+        rc =
+            number_kind(c, "fields", "fields", "field", INT64_MAX, &after, err);
+    c->anew = true;
+    return rc;
+}
+
 /* ---- thumbnails ---------------------------------------------------------- */
 
 akin_status akin__copy_thumbs(copying *c, akin__conn *items, akin__conn *from,
@@ -230,10 +325,11 @@ akin_status akin__copy_thumbs(copying *c, akin__conn *items, akin__conn *from,
     sqlite3_stmt *stmt, *thumb = NULL;
     bool row = true, found;
     akin_status rc = akin__query(items, &stmt, err,
-                                 "SELECT num FROM items WHERE collection = ?1",
+                                 "SELECT num FROM items WHERE collection = ?1"
+                                 " ORDER BY num",
                                  "u", (uint64_t)c->collection);
 
-    while (!rc) {
+    for (uint64_t fresh = (uint64_t)c->nums + 1; !rc; fresh++) {
         rc = akin__step(items, stmt, &row, err);
         if (rc || !row) break;
         uint64_t num = akin__column_u64(stmt, 0);
@@ -244,8 +340,7 @@ akin_status akin__copy_thumbs(copying *c, akin__conn *items, akin__conn *from,
             rc = akin__run(to, err,
                            "INSERT OR REPLACE INTO thumbs VALUES"
                            "(?1, ?2)",
-                           "ub", (uint64_t)((int64_t)num + c->nums),
-                           akin__column(thumb, 0));
+                           "ub", c->anew ? fresh : num, akin__column(thumb, 0));
         akin__release(from, thumb);
         thumb = NULL;
         if (!rc) rc = step_on(c, err);

@@ -49,8 +49,8 @@ static akin_status plausible(akin__conn *conn, akin_error *err)
          " length(model) <> 32 OR kind NOT IN"
          " (0, 1) OR dim NOT BETWEEN 1 AND 65536",
          "a space is not one of akin's"},
-        {"SELECT count(*) FROM items WHERE num NOT BETWEEN 1 AND 1 << 40 OR"
-         " typeof(id) <> 'blob' OR length(id) NOT BETWEEN 1 AND 512",
+        {"SELECT count(*) FROM items WHERE num NOT BETWEEN 1 AND 68719476735"
+         " OR typeof(id) <> 'blob' OR length(id) NOT BETWEEN 1 AND 512",
          "an item's number or id"},
         {"SELECT count(*) FROM items WHERE"
          " (content_hash NOT NULL AND (typeof(content_hash) <> 'blob' OR"
@@ -60,6 +60,9 @@ static akin_status plausible(akin__conn *conn, akin_error *err)
          " (phashes NOT NULL AND (typeof(phashes) <> 'blob' OR"
          "  length(phashes) > 128 OR length(phashes) % 8 <> 0))",
          "an item's hashes"},
+        {"SELECT count(*) FROM (SELECT 1 FROM spaces WHERE collection NOT NULL"
+         " GROUP BY collection HAVING count(*) > 64)",
+         "a collection of too many models"},
     };
     int64_t n;
 
@@ -106,48 +109,6 @@ akin_status akin_storage_import_check(const char *dir, bool any,
 
 /* ---- in ------------------------------------------------------------------ */
 
-/* What must be added to the snapshot's numbers so that they begin behind all
- * that this store ever gave out. `first`: the snapshot's smallest. */
-static akin_status shift(akin__copying *c, const char *table, const char *first,
-                         int64_t *out, akin_error *err)
-{
-    int64_t last, least;
-    akin_status rc = akin__one(
-        c->to, &last, NULL, err,
-        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0)",
-        "s", table);
-
-    if (!rc) rc = akin__one(c->from, &least, NULL, err, first, "");
-    if (!rc) *out = last - least + 1;
-    return rc;
-}
-
-static akin_status set_shifts(akin__copying *c, akin_error *err)
-{
-    int64_t most, target;
-    akin_status rc = shift(
-        c, "items", "SELECT coalesce(min(num), 1) FROM items", &c->nums, err);
-    if (!rc)
-        rc = shift(c, "spaces", "SELECT coalesce(min(space), 1) FROM spaces",
-                   &c->spaces, err);
-    if (!rc)
-        rc = shift(c, "fields", "SELECT coalesce(min(field), 1) FROM fields",
-                   &c->fields, err);
-    if (!rc)
-        rc = akin__one(c->to, &target, NULL, err,
-                       "SELECT 1 + coalesce((SELECT seq FROM sqlite_sequence"
-                       " WHERE name = 'collections'), 0)",
-                       "");
-    if (!rc)
-        rc = akin__one(c->from, &most, NULL, err,
-                       "SELECT coalesce(max(num), 0) FROM items", "");
-    if (rc) return rc;
-    c->target = (uint32_t)target;
-    if (most + c->nums >= (int64_t)1 << AKIN__NUM_BITS || target > UINT32_MAX)
-        return akin_fail(err, AKIN_TOO_LARGE, "no item numbers are left");
-    return AKIN_OK;
-}
-
 /* Thumbnails without an item are harmless, should this fail later. */
 static akin_status import_thumbs(akin_storage *s, akin__copying *c,
                                  const char *dir, akin_error *err)
@@ -176,7 +137,7 @@ akin_status akin__op_import(akin__writing *w, const akin_write *op,
     char path[4300], name[32];
     akin__conn from = {0};
     akin__copying c = {.from = &from, .to = w->conn};
-    int64_t number = 0;
+    int64_t number = 0, target = 0;
 
     if (!op->dir || strlen(op->dir) > AKIN_MAX_PATH_BYTES)
         return akin_fail(err, AKIN_INVALID, "import without a directory");
@@ -186,8 +147,16 @@ akin_status akin__op_import(akin__writing *w, const akin_write *op,
         rc = akin__one(&from, &number, NULL, err,
                        "SELECT collection FROM collections WHERE name NOT NULL",
                        "");
+    if (!rc)
+        rc = akin__one(w->conn, &target, NULL, err,
+                       "SELECT 1 + coalesce((SELECT seq FROM sqlite_sequence"
+                       " WHERE name = 'collections'), 0)",
+                       "");
     c.collection = (uint32_t)number;
-    if (!rc) rc = set_shifts(&c, err);
+    c.target = (uint32_t)target;
+    if (!rc && target > UINT32_MAX)
+        rc = akin_fail(err, AKIN_TOO_LARGE, "no collection numbers are left");
+    if (!rc) rc = akin__number_anew(&c, err);
     if (!rc) {
         result->seq = c.seq = akin__next_seq(w);
         result->num = c.target;

@@ -14,6 +14,7 @@
 
 #define AKIN__APPLICATION_ID 0x616b696e /* "akin" */
 #define AKIN__NUM_BITS       40         /* of a vector's key: space, num */
+#define AKIN__MAX_SPACE      0x7fffff   /* a key has 63 bits */
 #define AKIN__PAGE_BYTES     8192
 #define AKIN__STATEMENTS     96
 #define AKIN__MAX_READERS    64

@@ -270,7 +270,7 @@ static akin_status store_row(putting *p, uint64_t *num, uint64_t seq,
     if (rc) return rc;
     *num =
         p->exists ? p->old.num : (uint64_t)sqlite3_last_insert_rowid(conn->db);
-    if (*num >= (uint64_t)1 << AKIN__NUM_BITS)
+    if (*num > AKIN_MAX_NUM)
         return akin_fail(err, AKIN_TOO_LARGE, "no item numbers are left");
     return AKIN_OK;
 }

@@ -18,8 +18,7 @@ static akin_status make_space(akin__conn *conn, uint32_t collection,
                    (uint64_t)v->dim);
     if (rc) return rc;
     *space = (uint64_t)sqlite3_last_insert_rowid(conn->db);
-    /* Keys are (space << 40 | num) in 63 bits. */
-    if (*space >= (uint64_t)1 << (63 - AKIN__NUM_BITS))
+    if (*space > AKIN__MAX_SPACE)
         return akin_fail(err, AKIN_TOO_LARGE, "too many spaces in one file");
     return AKIN_OK;
 }

@@ -62,7 +62,11 @@ static void test_values_of_another_type_are_refused(void **state)
         "UPDATE items SET pixel_hash = zeroblob(31)",
         "UPDATE items SET phashes = zeroblob(136)",
         "UPDATE items SET phashes = zeroblob(12)",
-        "UPDATE items SET phashes = 'aaaaaaaa'"};
+        "UPDATE items SET phashes = 'aaaaaaaa'",
+        "UPDATE items SET num = 1 << 36 WHERE num = 3",
+        "WITH RECURSIVE n(i) AS (SELECT 9 UNION ALL SELECT i + 1 FROM n"
+        " WHERE i < 80) INSERT INTO spaces SELECT i, 1, 0, randomblob(32), 3, 0"
+        " FROM n"};
     char copy[200], name[8];
 
     put_items(c, 3);
@@ -74,6 +78,111 @@ static void test_values_of_another_type_are_refused(void **state)
         if (akin_storage_import_check(copy, false, NULL) != AKIN_BAD_DATA)
             fail_msg("accepted: %s", sql[i]);
     }
+}
+
+static uint64_t num_of(uint32_t collection, const char *id)
+{
+    uint64_t num = 0;
+    ok(akin_storage_find(s, collection, text(id), &num, NULL, &error));
+    return num;
+}
+
+static uint32_t import(const char *copy)
+{
+    ok(akin_storage_import_check(copy, false, &error));
+    return (uint32_t)write_one(
+               s, (akin_write){.kind = AKIN_WRITE_IMPORT, .dir = copy})
+        .num;
+}
+
+/* What a query counts in the open storage. */
+static int64_t number(const char *sql)
+{
+    char path[300];
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+
+    snprintf(path, sizeof path, "%s/akin.db", dir);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    int64_t n = sqlite3_column_int64(stmt, 0);
+    assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return n;
+}
+
+static bool no_finding(void *user, const char *finding)
+{
+    (void)user;
+    fail_msg("%s", finding);
+    return true;
+}
+
+/* Numbers are never given out again: the highest there is once became the
+ * store's, which then took no item any more, not even after a restart. */
+static void test_gaps_between_numbers_are_closed(void **state)
+{
+    (void)state;
+    char copy[200];
+    akin_item item = {0};
+    uint64_t found = 0, findings;
+
+    write_one(s, (akin_write){.kind = AKIN_WRITE_FIELD,
+                              .collection = c,
+                              .name = text("t"),
+                              .type = AKIN_FIELD_TAGS});
+    put_items(c, 3);
+    akin_item_data third = {.id = text("3"),
+                            .caption = text("a red shoe"),
+                            .attributes = text("{\"t\":[\"x\"]}")};
+    write_one(s, put_op(c, &third));
+    forged_copy(
+        "copy",
+        "UPDATE items SET num = (1 << 36) - 1 WHERE num = 3;"
+        "INSERT OR REPLACE INTO dupe_queue VALUES((1 << 36) - 1, 1);"
+        "UPDATE captions_1 SET rowid = (1 << 36) - 1 WHERE rowid = 3;"
+        "UPDATE tags SET num = (1 << 36) - 1, field = (1 << 62) - 1;"
+        "UPDATE fields SET field = (1 << 62) - 1;"
+        "UPDATE vectors SET key = key + (1 << 36) - 4 WHERE key & 7 = 3;"
+        "UPDATE vectors SET key = key + (((1 << 22) - 1) << 40),"
+        " space = 1 << 22;"
+        "UPDATE spaces SET space = 1 << 22;"
+        "INSERT INTO dupe_edges VALUES(1, (1 << 36) - 1, 1, 0, 1, 0, 1, 1, 1),"
+        " (1, 77, 1, 0, 1, 0, 1, 1, 1);" /* 77: nobody */
+        "INSERT INTO sketches VALUES(77, zeroblob(1024));"
+        "INSERT INTO dupe_queue VALUES(77, 1);",
+        copy);
+    uint32_t fresh = import(copy);
+    assert_int_equal(num_of(fresh, "1"), 4);
+    assert_int_equal(num_of(fresh, "2"), 5);
+    assert_int_equal(num_of(fresh, "3"), 6);
+    ok(akin_storage_get(s, fresh, text("3"),
+                        AKIN_WITH_VECTORS | AKIN_WITH_CAPTION, &item, &error));
+    uint16_t vector[DIM];
+    make_vector(3, DIM, vector);
+    assert_non_null(item.vectors[0].data);
+    assert_memory_equal(item.vectors[0].data, vector, sizeof vector);
+    assert_int_equal(item.caption.size, strlen("a red shoe"));
+    akin_item_clear(&item);
+    ok(akin_storage_dupe_next(s, fresh, 0, AKIN_DUPE_SIMILAR, &found, &error));
+    assert_int_equal(found, 4);
+    ok(akin_storage_check(s, no_finding, NULL, &findings, &error));
+
+    assert_int_equal(
+        number("SELECT count(*) FROM tags WHERE field = 2 AND num = 6"), 1);
+    assert_int_equal(number("SELECT count(*) FROM dupe_edges"), 1);
+    assert_int_equal(number("SELECT count(*) FROM dupe_queue"), 6);
+    assert_int_equal(number("SELECT count(*) FROM sketches"), 0);
+    assert_int_equal(number("SELECT max(space) FROM spaces"), 2);
+
+    /* what comes next stands right behind */
+    uint64_t num =
+        write_one(s, put_op(c, &(akin_item_data){.id = text("4")})).num;
+    assert_int_equal(num, 7);
+    for (int i = 0; i < 3; i++)
+        fresh = import(copy);
+    assert_int_equal(num_of(fresh, "3"), 16);
 }
 
 static bool count_edge(void *user, uint64_t from, const akin_dupe_edge *edge)
@@ -108,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_values_of_another_type_are_refused),
         T(test_a_long_id_is_not_copied),
+        T(test_gaps_between_numbers_are_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
