@@ -109,27 +109,8 @@ akin_status akin_storage_import_check(const char *dir, bool any,
 
 /* ---- in ------------------------------------------------------------------ */
 
-/* Thumbnails without an item are harmless, should this fail later. */
-static akin_status import_thumbs(akin_storage *s, akin__copying *c,
-                                 const char *dir, akin_error *err)
-{
-    char path[4300];
-    akin__conn from = {0};
-
-    snprintf(path, sizeof path, "%s/thumbs.db", dir);
-    if (!s->thumbs.open || access(path, R_OK)) return AKIN_OK;
-    akin_status rc = akin__conn_open(path, false, true, 1u << 20, &from, err);
-    pthread_mutex_lock(&s->thumbs.mutex);
-    if (!rc) rc = akin__exec(&s->thumbs.conn, "BEGIN IMMEDIATE", err);
-    if (!rc) {
-        rc = akin__copy_thumbs(c, c->from, &from, &s->thumbs.conn, err);
-        if (!rc) rc = akin__exec(&s->thumbs.conn, "COMMIT", err);
-        if (rc) sqlite3_exec(s->thumbs.conn.db, "ROLLBACK", NULL, NULL, NULL);
-    }
-    pthread_mutex_unlock(&s->thumbs.mutex);
-    akin__conn_close(&from);
-    return rc;
-}
+static const char only_collection[] =
+    "SELECT collection FROM collections WHERE name NOT NULL";
 
 akin_status akin__op_import(akin__writing *w, const akin_write *op,
                             akin_write_result *result, akin_error *err)
@@ -143,10 +124,7 @@ akin_status akin__op_import(akin__writing *w, const akin_write *op,
         return akin_fail(err, AKIN_INVALID, "import without a directory");
     snprintf(path, sizeof path, "%s/akin.db", op->dir);
     akin_status rc = akin__conn_open(path, false, true, 16u << 20, &from, err);
-    if (!rc)
-        rc = akin__one(&from, &number, NULL, err,
-                       "SELECT collection FROM collections WHERE name NOT NULL",
-                       "");
+    if (!rc) rc = akin__one(&from, &number, NULL, err, only_collection, "");
     if (!rc)
         rc = akin__one(w->conn, &target, NULL, err,
                        "SELECT 1 + coalesce((SELECT seq FROM sqlite_sequence"
@@ -164,8 +142,57 @@ akin_status akin__op_import(akin__writing *w, const akin_write *op,
         snprintf(name, sizeof name, "%c%u", AKIN_HIDDEN, c.target);
         rc = akin__copy_collection(&c, akin_span_of(name), err);
     }
-    if (!rc) rc = import_thumbs(w->storage, &c, op->dir, err);
     akin__conn_close(&from);
     /* The snapshot's fault is not the store's. */
     return rc == AKIN_CORRUPT ? refuse("it cannot be read", err) : rc;
+}
+
+/* ---- its thumbnails ------------------------------------------------------ */
+
+static akin_status copy_thumbs(akin_storage *s, const char *dir,
+                               akin__copying *c, akin_error *err)
+{
+    char path[4300];
+    akin__conn thumbs = {0}, *to = &s->thumbs.conn;
+
+    snprintf(path, sizeof path, "%s/thumbs.db", dir);
+    if (access(path, R_OK)) return AKIN_OK;
+    akin_status rc = akin__conn_open(path, false, true, 1u << 20, &thumbs, err);
+    pthread_mutex_lock(&s->thumbs.mutex);
+    if (!rc) rc = akin__exec(to, "BEGIN IMMEDIATE", err);
+    if (!rc) {
+        rc = akin__copy_thumbs(c, c->from, &thumbs, to, err);
+        if (!rc) rc = akin__exec(to, "COMMIT", err);
+        if (rc) sqlite3_exec(to->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    pthread_mutex_unlock(&s->thumbs.mutex);
+    akin__conn_close(&thumbs);
+    return rc;
+}
+
+void akin__import_thumbs(akin_storage *s, const char *dir, uint64_t collection)
+{
+    char path[4300];
+    akin__conn from = {0};
+    akin__copying c = {.from = &from, .anew = true};
+    akin_error error = {0};
+    int64_t number, first;
+
+    if (!s->thumbs.open) return;
+    snprintf(path, sizeof path, "%s/akin.db", dir);
+    akin_status rc =
+        akin__conn_open(path, false, true, 16u << 20, &from, &error);
+    if (!rc) rc = akin__one(&from, &number, NULL, &error, only_collection, "");
+    if (!rc)
+        rc = akin__one(&s->write.conn, &first, NULL, &error,
+                       "SELECT min(num) FROM items INDEXED BY items_collection"
+                       " WHERE collection = ?1",
+                       "u", collection);
+    if (!rc) {
+        c.collection = (uint32_t)number;
+        c.nums = first - 1;
+        rc = copy_thumbs(s, dir, &c, &error);
+    }
+    akin__conn_close(&from);
+    if (rc) akin_log(AKIN_LOG_WARN, "thumbnails: %s", error.message);
 }

@@ -92,8 +92,9 @@ static akin_status transaction(akin_storage *s, akin__call *calls,
     return AKIN_OK;
 }
 
-/* Pictures follow the commit: a thumbnail without an item is harmless, and one
- * that a crash lost is made again. */
+/* Pictures follow the commit, which is what makes an item's number its own: one
+ * stored before it would be shown for the item that gets the number after a
+ * rollback. A thumbnail that a crash lost is made again. */
 static void after_commit(akin_storage *s, const akin__call *c)
 {
     for (size_t i = 0; i < c->n; i++) {
@@ -108,6 +109,13 @@ static void after_commit(akin_storage *s, const akin__call *c)
         if (op->kind == AKIN_WRITE_DROP || op->kind == AKIN_WRITE_FORGET)
             s->write.sweep = true;
     }
+}
+
+static void import_thumbs(akin_storage *s, const akin__call *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->ops[i].kind == AKIN_WRITE_IMPORT && !c->results[i].status)
+            akin__import_thumbs(s, c->ops[i].dir, c->results[i].num);
 }
 
 static void run_calls(akin_storage *s, akin__call *calls)
@@ -128,7 +136,10 @@ static void run_calls(akin_storage *s, akin__call *calls)
         for (size_t i = 0; i < c->n; i++)
             fail_result(&c->results[i], rc, &error);
     }
-    if (!rc) akin__thumbs_end(s);
+    if (rc) return;
+    akin__thumbs_end(s);
+    for (akin__call *c = calls; c; c = c->next)
+        import_thumbs(s, c);
 }
 
 static void sweep(akin_storage *s)

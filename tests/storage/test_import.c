@@ -2,7 +2,9 @@
  * such as this program writes. */
 #include "one_collection.h"
 
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 
 /* Runs SQL on DIR/akin.db of a directory that is not open. */
 static void forge(const char *where, const char *sql)
@@ -185,6 +187,72 @@ static void test_gaps_between_numbers_are_closed(void **state)
     assert_int_equal(num_of(fresh, "3"), 16);
 }
 
+/* Every file may grow to that size; 0: to any. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The disk was full. The numbers that the items would have had went to others,
+ * which were then shown with the snapshot's pictures. */
+static void test_a_failed_import_leaves_no_thumbnails(void **state)
+{
+    (void)state;
+    enum { N = 3000 };
+    char copy[200];
+    size_t size;
+    uint8_t *got;
+    uint32_t full = make_collection(s, "full");
+    akin_write *puts = akin_calloc(N, sizeof *puts);
+    akin_write_result *results = akin_calloc(N, sizeof *results);
+    akin_item_data *items = akin_calloc(N, sizeof *items);
+    char(*ids)[8] = akin_calloc(N, sizeof *ids);
+
+    for (int i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof *ids, "%d", i);
+        items[i] = (akin_item_data){
+            .id = text(ids[i]),
+            .attributes = text("{\"a\":\"much longer than the thumbnail\","
+                               "\"b\":\"much longer than the thumbnail\"}"),
+            .thumb = text("T")};
+        puts[i] = put_op(full, &items[i]);
+    }
+    ok(akin_storage_write(s, puts, N, results, &error));
+    snprintf(copy, sizeof copy, "%s/copy", dir);
+    ok(akin_storage_export(s, full, copy, NULL, NULL, &error));
+    ok(akin_storage_import_check(copy, false, &error));
+    akin_storage_close(s); /* an empty log */
+    s = open_dir(dir);
+
+    akin_write op = {.kind = AKIN_WRITE_IMPORT, .dir = copy};
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files(200000);
+    assert_int_equal(akin_storage_write(s, &op, 1, results, NULL), AKIN_IO);
+    limit_files(0);
+    uint64_t num =
+        write_one(s, put_op(c, &(akin_item_data){.id = text("new")})).num;
+    assert_int_equal(num, N + 1);
+    assert_int_equal(akin_storage_thumb(s, num, &got, &size, NULL),
+                     AKIN_NOT_FOUND);
+
+    uint32_t fresh = import(copy);
+    ok(akin_storage_thumb(s, num_of(fresh, "0"), &got, &size, &error));
+    akin_free(got);
+    assert_int_equal(size, 1);
+    ok(akin_storage_thumb(s, num_of(fresh, "2999"), &got, &size, &error));
+    akin_free(got);
+    assert_int_equal(
+        akin_storage_thumb(s, num_of(fresh, "2999") + 1, &got, &size, NULL),
+        AKIN_NOT_FOUND);
+    akin_free(puts);
+    akin_free(results);
+    akin_free(items);
+    akin_free(ids);
+}
+
 static bool count_edge(void *user, uint64_t from, const akin_dupe_edge *edge)
 {
     (void)from, (void)edge;
@@ -218,6 +286,7 @@ int main(void)
         T(test_values_of_another_type_are_refused),
         T(test_a_long_id_is_not_copied),
         T(test_gaps_between_numbers_are_closed),
+        T(test_a_failed_import_leaves_no_thumbnails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
