@@ -346,7 +346,9 @@ typedef enum {
 typedef struct {
     akin_span id;        /* 1..AKIN_ID_BYTES */
     const float *vector; /* (dim) raw embedding for the image space, any length
-                             but zero; not with `picture` */
+                             but zero; not with `picture`. Takes the place of
+                             that of a picture, whose hash and size go then, and
+                             whose thumbnail stays */
     uint32_t dim;
     akin_span picture; /* bytes of a picture file */
     akin_span caption;

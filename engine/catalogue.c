@@ -2,8 +2,8 @@
  * quotes), JSONL. Read row by row from a stream, so their size does not matter.
  *
  * Columns: id; image (picture, file, path, filename, image_path); the first of
- * caption, title, text that is there; vector (JSONL: a list of numbers); all
- * others become attributes. In CSV a cell that is written like a JSON number,
+ * caption, title, text that is there; vector (JSONL: a list of numbers; looked at
+ * where there is no image); all others become attributes. In CSV a cell that is written like a JSON number,
  * true or false becomes one; an empty cell is absent; 007 stays text. */
 #include "internal.h"
 

@@ -184,7 +184,7 @@ static akin_status row_work(const reading *r, const char *catalogue,
     w->in.id = row->id;
     w->in.caption = row->caption;
     w->in.attributes = row->attributes;
-    w->in.vector = row->vector;
+    w->in.vector = row->image.size ? NULL : row->vector;
     w->in.dim = row->dim;
     w->caption_from = r->source->captions;
     w->force = r->source->force;

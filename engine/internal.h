@@ -354,7 +354,8 @@ typedef struct {
     akin_item existing; /* as stored, {0}: new */
     bool stored;        /* existing is filled */
     bool known_file;    /* file has the time and size it had */
-    bool new_picture;   /* hash ... thumb are filled */
+    bool hashed;        /* a picture was read; hash is filled */
+    bool new_picture;   /* pixel_hash ... thumb, too */
     uint8_t hash[AKIN_HASH_BYTES];
     uint8_t pixel_hash[AKIN_HASH_BYTES];
     uint64_t phashes[AKIN__PHASHES];

@@ -98,8 +98,8 @@ static void fill_item(const akin__chunk *chunk, size_t i, akin_item_data *item)
         item->source_mtime_ns = w->in.modified_ms * 1000000;
         item->source_size = (int64_t)w->in.picture.size;
     }
+    if (w->hashed) item->content_hash = w->hash; /* whose embedding it is */
     if (!w->new_picture) return;
-    item->content_hash = w->hash;
     item->pixel_hash = w->pixel_hash;
     item->phashes = w->phashes;
     item->phash_count = AKIN__PHASHES;

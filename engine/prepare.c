@@ -146,6 +146,7 @@ static akin_status prepare_picture(akin__chunk *chunk, akin__work *w,
     if (!rc) rc = read_picture(chunk, w, err);
     if (!rc) rc = akin_sha256_of(w->in.picture, w->hash, err);
     if (rc) return rc;
+    w->hashed = true;
 
     w->has_image = reuse_vector(chunk, w);
     w->result.reused = w->has_image;

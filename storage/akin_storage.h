@@ -204,7 +204,8 @@ typedef struct {
  *        its first vector. A caption that changes without a caption vector
  *        drops the stale one; a content_hash that changes drops what is known
  *        of the old picture and is not given anew (image vector, pixel_hash,
- *        phashes, width, height, format). A new vector drops those of other
+ *        phashes, width, height, format). An image vector that is given without
+ *        a content_hash is no picture's and drops the old one. A new vector drops those of other
  *        models in its space, for they are of the old content. The same content
  *        again changes nothing ("unchanged").
  * REMOVE collection, item.id (AKIN_NOT_FOUND).

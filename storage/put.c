@@ -180,9 +180,12 @@ static void merge_picture(putting *p, bool keep)
     akin_item_data *now = &p->now;
     bool *changed = &p->columns_changed;
 
-    now->content_hash = in->content_hash ? in->content_hash
-                        : keep           ? old->content_hash
-                                         : NULL;
+    /* The hash says whose embedding the vector is: one given by hand has none, or
+     * every item with this picture would get it. */
+    bool by_hand = in->vectors[AKIN_SPACE_IMAGE].data && !in->content_hash;
+    now->content_hash = in->content_hash   ? in->content_hash
+                        : keep && !by_hand ? old->content_hash
+                                           : NULL;
     bool same = same_hash(now->content_hash, old->content_hash);
     if (!same) *changed = true;
     /* What is known of the old picture does not describe another one. */

@@ -290,6 +290,124 @@ static void raw_vectors_need_no_model(void **state)
 }
 
 /* An item with both spaces; captions decide what a text finds. */
+static void must_put(akin_engine *engine, const akin_item_input *item,
+                     bool reused)
+{
+    akin_put_result result;
+    must(akin_engine_put(engine, "c", item, 1, NULL, &result, err));
+    if (result.status) fail_msg("%s", result.message);
+    assert_int_equal(result.reused, reused);
+}
+
+/* Its image vector is want, and it has a picture or has none. */
+static void expect_vector(akin_engine *engine, const char *id,
+                          const float *want, bool picture)
+{
+    akin_item_info item;
+    float *got, norm, dot = 0;
+    uint32_t dim;
+    must(akin_engine_vector(engine, "c", akin_span_of(id), AKIN_QUERY_IMAGE,
+                            &got, &dim, &norm, err));
+    for (uint32_t i = 0; i < dim; i++)
+        dot += got[i] * want[i];
+    akin_free(got);
+    if (dot < 0.999f) fail_msg("%s has another vector: %f", id, (double)dot);
+    must(akin_engine_get(engine, "c", akin_span_of(id), &item, err));
+    assert_int_equal(item.hash[0] != 0, picture);
+    assert_int_equal(item.width, picture ? 64 : 0);
+    akin_item_info_clear(&item);
+}
+
+static void a_vector_given_by_hand_is_no_pictures_embedding(void **state)
+{
+    (void)state;
+    static uint8_t bytes[PICTURE_BYTES];
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, STARTER);
+    akin_span picture = {bytes, make_picture(3, bytes, sizeof bytes)};
+    akin_item_input first = {.id = akin_span_of("a"), .picture = picture};
+    akin_item_input other = {.id = akin_span_of("b"), .picture = picture};
+    float *embedding, *hand, norm;
+    uint32_t dim;
+
+    must(akin_engine_create(engine, "c", NULL, err));
+    must_put(engine, &first, false);
+    must(akin_engine_vector(engine, "c", first.id, AKIN_QUERY_IMAGE, &embedding,
+                            &dim, &norm, err));
+    hand = test_calloc(dim, sizeof *hand);
+    hand[0] = 1;
+    akin_item_input by_hand = {.id = first.id, .vector = hand, .dim = dim};
+    must_put(engine, &by_hand, false);
+    expect_vector(engine, "a", hand, false);
+    akin_engine_close(engine); /* with what was encoded lately */
+
+    engine = open_engine(dir, STARTER);
+    must_put(engine, &other, false);
+    expect_vector(engine, "b", embedding, true);
+    must_put(engine, &first, true);
+    expect_vector(engine, "a", embedding, true);
+    /* the bytes it has: it stays that picture's item */
+    first.caption = akin_span_of("a bar");
+    must_put(engine, &first, true);
+    expect_vector(engine, "a", embedding, true);
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    akin_free(embedding);
+    test_free(hand);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
+/* A catalogue's row with both: the picture counts, the second time, too. */
+static void a_row_with_picture_and_vector_has_the_pictures(void **state)
+{
+    (void)state;
+    static uint8_t bytes[PICTURE_BYTES];
+    char *dir = scratch_make();
+    char *picture = akin_format("%s/p.ppm", dir);
+    char *rows = akin_format("%s/rows.jsonl", dir);
+    char *data = akin_format("%s/data", dir);
+    akin_buf line = {0};
+    float *first = NULL, norm;
+    uint32_t dim;
+    akin_engine *engine = open_engine(data, STARTER);
+    const char *path = rows;
+    akin_ingest source = {.paths = &path, .npaths = 1};
+    akin_collection_info info;
+
+    must(akin_engine_create(engine, "c", NULL, err));
+    must(akin_engine_info(engine, "c", &info, err));
+    write_file(picture, bytes, make_picture(3, bytes, sizeof bytes));
+    for (int turn = 0; turn < 2; turn++) {
+        line.size = 0;
+        akin_buf_printf(&line, "{\"id\":\"a\",\"image\":\"p.ppm\",\"turn\":%d,",
+                        turn);
+        akin_buf_printf(&line, "\"vector\":[1");
+        for (uint32_t i = 1; i < info.dim; i++)
+            akin_buf_printf(&line, ",0");
+        akin_buf_printf(&line, "]}\n");
+        write_file(rows, line.data, line.size);
+        akin_report report;
+        must(
+            akin_engine_ingest(engine, "c", &source, NULL, NULL, &report, err));
+        assert_int_equal(report.progress.failed, 0);
+        akin_report_clear(&report);
+        if (!turn)
+            must(akin_engine_vector(engine, "c", akin_span_of("a"),
+                                    AKIN_QUERY_IMAGE, &first, &dim, &norm,
+                                    err));
+        expect_vector(engine, "a", first, true);
+    }
+    akin_engine_close(engine);
+    akin_buf_clear(&line);
+    akin_free(first);
+    scratch_remove(dir);
+    akin_free(picture);
+    akin_free(rows);
+    akin_free(data);
+    akin_free(dir);
+}
+
 static void captions_are_fused_with_pictures_and_words(void **state)
 {
     (void)state;
@@ -555,6 +673,8 @@ int main(void)
         cmocka_unit_test(pictures_are_found_by_text_picture_and_id),
         cmocka_unit_test(nothing_is_embedded_twice),
         cmocka_unit_test(raw_vectors_need_no_model),
+        cmocka_unit_test(a_vector_given_by_hand_is_no_pictures_embedding),
+        cmocka_unit_test(a_row_with_picture_and_vector_has_the_pictures),
         cmocka_unit_test(captions_are_fused_with_pictures_and_words),
         cmocka_unit_test(bad_items_fail_alone),
         cmocka_unit_test(lists_of_ids),
