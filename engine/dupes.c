@@ -5,7 +5,7 @@
  * against an index of those before it, and no query ever scans.
  *
  * Locks: dupes.lock is held by the one who looks. It is taken before anything
- * else of the collection. */
+ * else of the collection, that of the table of hashes after everything. */
 #include "dupes.h"
 
 #include <string.h>
@@ -49,11 +49,6 @@
 #define SIMILAR_COSINE   0.97f
 #define EVEN             0.15f
 #define EVEN_SIMILARITY  0.60f /* of others that are even */
-
-struct akin__dupes {
-    pthread_mutex_t lock;
-    akin__hashes *hashes; /* NULL: not loaded yet */
-};
 
 typedef struct {
     uint64_t num;
@@ -154,11 +149,22 @@ static akin_status load_hashes(akin__collection *c, akin__dupes *d,
         rc =
             akin_storage_phashes(c->engine->storage, c->num, load_one, &l, err);
     if (!rc) rc = l.rc;
-    if (rc)
+    if (rc) {
         akin__hashes_close(l.hashes);
-    else
-        d->hashes = l.hashes;
-    return rc;
+        return rc;
+    }
+    pthread_mutex_lock(&c->lock);
+    d->hashes = l.hashes;
+    pthread_mutex_unlock(&c->lock);
+    return AKIN_OK;
+}
+
+void akin__dupes_forget(akin__collection *c, uint64_t num)
+{
+    pthread_mutex_lock(&c->lock);
+    akin__hashes *hashes = c->dupes ? c->dupes->hashes : NULL;
+    pthread_mutex_unlock(&c->lock);
+    if (hashes) akin__hashes_remove(hashes, num);
 }
 
 static bool read_thumb(akin_storage *storage, uint64_t num, akin_picture *out)
@@ -492,6 +498,7 @@ static akin_status look_at(akin__collection *c, akin__view *view,
     l->c = c;
     l->view = view;
     l->dupes = d;
+    akin__hashes_remove(d->hashes, num); /* those of an earlier picture */
     akin_status rc = load_item(l, num, err);
     if (!rc && l->item.content_hash) rc = find_all(l, err);
     if (rc || !l->item.content_hash) {

@@ -7,23 +7,29 @@
 
 /* ---- perceptual hashes of a collection (dupes_hash.c) ------------------------ */
 
+/* Threads: safe. */
 typedef struct akin__hashes akin__hashes;
 
 akin_status akin__hashes_open(akin__hashes **out, akin_error *err);
 void akin__hashes_close(akin__hashes *hashes); /* no-op on NULL */
-size_t akin__hashes_size(const akin__hashes *hashes);
+/* One more of an item's. */
 akin_status akin__hashes_add(akin__hashes *hashes, uint64_t num,
                              const akin_picture_phash *hash, akin_error *err);
+void akin__hashes_remove(akin__hashes *hashes, uint64_t num); /* all it has */
 
 typedef bool akin__hashes_each(void *user, uint64_t num, uint32_t distance);
 /* Items with a hash within `most` bits of this one in any of its eight
- * orientations; an item may come more than once, and one that has been removed
- * or changed may come too. false from each ends it. */
-void akin__hashes_find(const akin__hashes *hashes,
-                       const akin_picture_phash *hash, uint32_t most,
-                       akin__hashes_each *each, void *user);
+ * orientations; an item may come more than once. each is called under the
+ * table's lock; false from it ends it. */
+void akin__hashes_find(akin__hashes *hashes, const akin_picture_phash *hash,
+                       uint32_t most, akin__hashes_each *each, void *user);
 
 /* ---- looking at what is new (dupes.c) ------------------------------------------ */
+
+struct akin__dupes {
+    pthread_mutex_t lock; /* held by the one who looks */
+    akin__hashes *hashes; /* NULL: not loaded yet; set under collection.lock */
+};
 
 void akin__dupes_close(akin__dupes *dupes); /* no-op on NULL */
 
@@ -33,6 +39,9 @@ void akin__dupes_close(akin__dupes *dupes); /* no-op on NULL */
  * another call is at it. */
 akin_status akin__dupes_look(akin__collection *c, size_t items, uint32_t ms,
                              bool wait, uint64_t *left, akin_error *err);
+/* Of an item removed: nothing is like it any more. One that is being looked at
+ * meanwhile may be found for longer, and is then not there. */
+void akin__dupes_forget(akin__collection *c, uint64_t num);
 
 /* ---- groups (dupes_group.c) ------------------------------------------------------ */
 

@@ -1,5 +1,5 @@
 /* Single items: reading, removing, their attributes, and lists of ids. */
-#include "internal.h"
+#include "dupes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +169,7 @@ static akin_status count_changes(akin__collection *c,
         if (!r->status) {
             ++*changed;
             if (removed) akin__ids_forget(c->engine->ids, r->num);
+            if (removed) akin__dupes_forget(c, r->num);
         } else if (r->status != AKIN_NOT_FOUND && !rc) {
             if (err) *err = r->error;
             rc = r->status;

@@ -188,9 +188,7 @@ static void test_hashes(void **state)
                               (uint64_t)next_random(&seed) << 20 ^
                               next_random(&seed);
         must(akin__hashes_add(hashes, i, &hash[i], err));
-        must(akin__hashes_add(hashes, i, &hash[i], err)); /* no second time */
     }
-    assert_int_equal(akin__hashes_size(hashes), 300);
     for (uint64_t i = 0; i < 300; i++) {
         akin_picture_phash changed = hash[i];
         for (int bit = 0; bit < 11; bit++) {
@@ -204,6 +202,44 @@ static void test_hashes(void **state)
         assert_true(w.found);
         assert_true(w.distance <= 11);
     }
+    akin__hashes_close(hashes);
+}
+
+static bool find_num(akin__hashes *hashes, uint64_t num,
+                     const akin_picture_phash *hash)
+{
+    wanted w = {.num = num};
+    akin__hashes_find(hashes, hash, 0, is_wanted, &w);
+    return w.found;
+}
+
+/* More than a question visits were before an item and are gone: it is found. */
+static void test_hashes_of_what_is_gone(void **state)
+{
+    (void)state;
+    enum { ALIKE = 450000, KEPT = 1000 };
+    akin__hashes *hashes;
+    akin_picture_phash alike = {{0x0123456789abcdef, 2, 3, 4}}, own;
+    must(akin__hashes_open(&hashes, err));
+    must(akin__hashes_add(hashes, 1, &alike, err));
+    for (uint64_t num = 2; num <= ALIKE; num++)
+        must(akin__hashes_add(hashes, num, &alike, err));
+    assert_false(find_num(hashes, 1, &alike));
+    for (uint64_t num = ALIKE; num > KEPT; num--)
+        akin__hashes_remove(hashes, num);
+    akin__hashes_remove(hashes, ALIKE + 1); /* has none */
+    for (uint64_t num = 1; num <= KEPT; num++)
+        assert_true(find_num(hashes, num, &alike));
+    assert_false(find_num(hashes, KEPT + 1, &alike));
+
+    own = alike;
+    own.word[0] ^= 1;
+    must(akin__hashes_add(hashes, 7, &own, err));
+    assert_true(find_num(hashes, 7, &alike) && find_num(hashes, 7, &own));
+    akin__hashes_remove(hashes, 7); /* both */
+    assert_false(find_num(hashes, 7, &alike) || find_num(hashes, 7, &own));
+    must(akin__hashes_add(hashes, 7, &own, err));
+    assert_true(find_num(hashes, 7, &own));
     akin__hashes_close(hashes);
 }
 
@@ -540,6 +576,58 @@ static void test_keep_long(void **state)
     }
 }
 
+static bool is_in_table(place *p, uint64_t num, const akin_picture_phash *hash)
+{
+    akin__collection *c;
+    must(akin__collection_find(p->engine, "c", &c, err));
+    wanted w = {.num = num};
+    /* what is taken in was scaled */
+    akin__hashes_find(c->dupes->hashes, hash, 8, is_wanted, &w);
+    akin__collection_release(c);
+    return w.found;
+}
+
+/* Once the hashes of pictures that were removed, or changed into others, stayed
+ * until the collection was closed. */
+static void test_hashes_follow_the_items(void **state)
+{
+    place *p = *state;
+    static const char *const names[] = {"photos/hat-1.jpg",
+                                        "photos/shoes-1.jpg"};
+    akin_picture_hashes hashes[2];
+    akin_span hat = akin_span_of("1");
+    size_t removed;
+    for (int i = 0; i < 2; i++) {
+        char path[512];
+        uint8_t *data;
+        size_t size;
+        akin_picture picture;
+        snprintf(path, sizeof path, "%s/data/pictures/%s", AKIN_TESTS,
+                 names[i]);
+        must(akin_file_read(path, 1u << 24, &data, &size, err));
+        must(akin_picture_decode((akin_span){data, size}, NULL, &picture, err));
+        must(akin_picture_hash(&picture, &hashes[i], err));
+        akin_picture_clear(&picture);
+        akin_free(data);
+    }
+    put_photo(p, "1", names[0]);
+    put_photo(p, "2", names[0]);
+    put_photo(p, "3", names[1]);
+    assert_true(is_in_table(p, 1, &hashes[0].whole));
+    assert_true(is_in_table(p, 2, &hashes[0].whole));
+    assert_true(is_in_table(p, 3, &hashes[1].whole));
+    put_photo(p, "2", names[1]);
+    must(akin_engine_remove(p->engine, "c", &hat, 1, &removed, err));
+    for (uint64_t num = 1; num <= 3; num++) {
+        assert_false(is_in_table(p, num, &hashes[0].whole));
+        assert_int_equal(is_in_table(p, num, &hashes[1].whole), num > 1);
+    }
+    akin_dupe_page page = page_of(p, AKIN_LEVEL_EXACT);
+    assert_int_equal(page.n, 1);
+    assert_int_equal(page.groups[0].n, 2);
+    akin_dupe_page_clear(&page);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -548,11 +636,14 @@ int main(void)
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_apart),
         cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_hashes_of_what_is_gone),
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_keep_long),
         cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dismissed_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_blank, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hashes_follow_the_items, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_pages, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
