@@ -9,7 +9,8 @@
  *
  * Bodies are gathered in memory, each at most options.body_bytes, all together
  * at most HELD_TIMES as much; routes that take endless bodies (HTTP_CHUNKS) get
- * them in pieces, and reading pauses while a piece is worked on. */
+ * them in pieces, and reading pauses while a piece is worked on; what they have
+ * written by then counts as well. */
 #include "http.h"
 
 #include "http_internal.h"
@@ -305,6 +306,12 @@ static void drop_consumed(akin_http_call *call)
     call->consumed = 0;
 }
 
+static void hold_reply(akin_http_call *call)
+{
+    call->http->held_bytes += call->out.size - call->held_reply;
+    call->held_reply = call->out.size;
+}
+
 static void task_done(akin_task *task)
 {
     akin_http_call *call = (akin_http_call *)task;
@@ -312,6 +319,7 @@ static void task_done(akin_task *task)
 
     http->stats.in_flight--;
     if (call->more && !call->failed) drop_consumed(call);
+    if (call->more) hold_reply(call);
     call->phase = call->more ? HTTP_READING : HTTP_DONE;
     MHD_resume_connection(call->connection);
     akin__http_pump(http);
@@ -427,6 +435,7 @@ static enum MHD_Result receive(akin_http_call *call, const char *data,
     akin_http *http = call->http;
     size_t n = *size, limit = http->options.body_bytes;
     bool chunks = call->route && call->route->flags & HTTP_CHUNKS;
+    size_t piece = limit / 2 < HTTP_CHUNK_BYTES ? limit / 2 : HTTP_CHUNK_BYTES;
     akin_error err;
 
     *size = 0;
@@ -452,8 +461,7 @@ static enum MHD_Result receive(akin_http_call *call, const char *data,
     akin_buf_append(&call->body, data, n);
     if (call->body.failed) return MHD_NO;
     http->held_bytes += n;
-    if (chunks && call->body.size >= HTTP_CHUNK_BYTES)
-        return submit(call, true);
+    if (chunks && call->body.size >= piece) return submit(call, true);
     return MHD_YES;
 }
 
@@ -516,7 +524,7 @@ static void completed(void *user, struct MHD_Connection *connection,
         peer->since_ns = akin_mono_ns();
     }
     if (!call) return;
-    http->held_bytes -= call->body.size;
+    http->held_bytes -= call->body.size + call->held_reply;
     http->calls--;
     akin__http_call_free(call);
     *slot = NULL;

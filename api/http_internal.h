@@ -14,7 +14,7 @@
 #define HTTP_PARAMS      3          /* most {names} in a path */
 #define HTTP_QUERY       16         /* most ?name=value pairs */
 #define HTTP_PACKED      32         /* most constant files kept compressed */
-#define HTTP_CHUNK_BYTES (4u << 20) /* of a streamed body, at a time */
+#define HTTP_CHUNK_BYTES (4u << 20) /* most of a streamed body, at a time */
 
 typedef struct akin_http_call akin_http_call;
 /* Any status but AKIN_OK becomes an error reply and takes back what was written
@@ -61,7 +61,8 @@ struct akin_http_call {
     char *names[HTTP_QUERY], *values[HTTP_QUERY]; /* decoded */
     size_t nquery;
     akin_buf body;
-    bool more; /* HTTP_CHUNKS: the body is not at its end */
+    bool more;         /* HTTP_CHUNKS: the body is not at its end */
+    size_t held_reply; /* HTTP_CHUNKS: of out, in http->held_bytes */
     size_t
         consumed; /* HTTP_CHUNKS: set by the handler, bytes it is done with */
     size_t received_bytes;
@@ -116,7 +117,8 @@ struct akin_http {
     bool closed_one; /* a connection, in this turn */
     uint64_t stop_ns;
     size_t calls;      /* request structs alive */
-    size_t held_bytes; /* in their bodies */
+    size_t held_bytes; /* in their bodies, and in replies to those not at
+                          their end */
     akin_http_stats stats;
     pthread_mutex_t payload_lock; /* read-modify-write of attributes */
     struct {

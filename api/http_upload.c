@@ -7,7 +7,9 @@
  *       Lines are put in batches while the rest is on its way.
  *
  * Both answer with a line or an element for each item, in order; a bad one never
- * stops the others. */
+ * stops the others. A reply can only be sent when all lines have come, so after
+ * very many of them their outcomes are counted and not told any more, those of
+ * the failed last; a line with the sums comes at the end. */
 #include "http_handlers.h"
 #include "http_points.h"
 
@@ -56,6 +58,8 @@ static void set_failure(akin_put_result *result, akin_status rc,
 
 typedef struct {
     uint64_t line; /* of the last one read, from 1 */
+    uint64_t added, updated, unchanged, failed;
+    uint64_t untold; /* of them all, without a line of their own */
     size_t n;
     uint64_t lines[BATCH];
     json_t *values[BATCH];
@@ -80,7 +84,37 @@ static void bulk_free(void *state)
     akin_free(state);
 }
 
-/* Puts the good ones of a batch and writes a line for each of all. */
+static void tell(akin_http_call *call, bulk *b, size_t i)
+{
+    const akin_put_result *result = &b->results[i];
+    size_t room = call->http->options.body_bytes / 8;
+
+    if (result->status) {
+        b->failed++;
+        room *= 2;
+    } else {
+        b->added += result->outcome == AKIN_PUT_ADDED;
+        b->updated += result->outcome == AKIN_PUT_UPDATED;
+        b->unchanged += result->outcome == AKIN_PUT_UNCHANGED;
+    }
+    if (call->out.size >= room) {
+        b->untold++;
+        return;
+    }
+    write_outcome(&call->out, b->lines[i], b->points[i].id, result);
+    akin_buf_text(&call->out, "\n");
+}
+
+static void tell_sums(akin_http_call *call, const bulk *b)
+{
+    akin_buf_printf(&call->out,
+                    "{\"added\":%" PRIu64 ",\"updated\":%" PRIu64
+                    ",\"unchanged\":%" PRIu64 ",\"failed\":%" PRIu64
+                    ",\"untold\":%" PRIu64 "}\n",
+                    b->added, b->updated, b->unchanged, b->failed, b->untold);
+}
+
+/* Puts the good ones of a batch and tells of all. */
 static akin_status bulk_flush(akin_http_call *call, bulk *b, akin_error *err)
 {
     akin_put_options options = {.replace = true};
@@ -98,10 +132,8 @@ static akin_status bulk_flush(akin_http_call *call, bulk *b, akin_error *err)
                              &options, results, err);
     for (size_t i = 0; !rc && i < n; i++)
         b->results[at[i]] = results[i];
-    for (size_t i = 0; !rc && i < b->n; i++) {
-        write_outcome(&call->out, b->lines[i], b->points[i].id, &b->results[i]);
-        akin_buf_text(&call->out, "\n");
-    }
+    for (size_t i = 0; !rc && i < b->n; i++)
+        tell(call, b, i);
     bulk_reset(b);
     return rc;
 }
@@ -149,6 +181,7 @@ akin_status akin__http_bulk(akin_http_call *call, akin_error *err)
         at += n + (end != NULL);
     }
     if (!rc) rc = bulk_flush(call, b, err);
+    if (!rc && !call->more) tell_sums(call, b);
     call->consumed = at;
     return rc;
 }

@@ -1,5 +1,7 @@
 // What one request may ask of the server.
 import assert from 'node:assert/strict';
+import {once} from 'node:events';
+import {request as http} from 'node:http';
 import {after, before, test} from 'node:test';
 import {ask, startServer} from './server.mjs';
 
@@ -70,5 +72,53 @@ test('all searches of a request have its time together', async () => {
     assert.match(late.body.status.error, /more than 1 ms/);
   } finally {
     assert.equal(await hasty.stop(), 0);
+  }
+});
+
+test('the reply to endless lines ends, and counts while they come', async () => {
+  const small = await startServer(['--http-max-body', '64K']);
+  const open = () => http(`${small.url}/collections/a/points/bulk`, {method: 'POST', headers: {'transfer-encoding': 'chunked'}});
+  const reply = async (request) => {
+    const [response] = await once(request, 'response');
+    let text = '';
+    for await (const part of response) text += part;
+    return {status: response.statusCode, text};
+  };
+  try {
+    await ask(small, 'PUT', '/collections/a', {vectors: {size: 2, distance: 'Cosine'}});
+    const good = (n) => Array.from({length: n}, (_, i) => JSON.stringify(point(i))).join('\n') + '\n';
+    const one = open();
+    one.end(good(1000) + 'x\n'.repeat(10) + good(500) + 'x\n'.repeat(70000) + JSON.stringify(point(5000)));
+    const {status, text} = await reply(one);
+    assert.equal(status, 200, text);
+    const lines = text.trimEnd().split('\n').map((l) => JSON.parse(l));
+    const sums = lines.pop();
+    assert.deepEqual(sums, {added: 1001, updated: 0, unchanged: 500, failed: 70010, untold: 71511 - lines.length});
+    assert.ok(text.length > 16384 && text.length < 17000, String(text.length));
+    const bad = lines.filter((l) => l.status === 'failed').map((l) => l.line);
+    assert.deepEqual(bad.slice(0, 11), [...Array.from({length: 10}, (_, i) => 1001 + i), 1511], 'failures are told for longer');
+    assert.deepEqual(lines.slice(0, 100).map((l) => l.line), Array.from({length: 100}, (_, i) => i + 1));
+
+    // Thirteen times 16 KiB of outcomes and 60 KiB are more than the 256 KiB for all.
+    const large = {query: [1, 1], filler: 'x'.repeat(60000)};
+    const ask60 = async () => (await ask(small, 'POST', '/collections/a/points/query', large)).status;
+    assert.equal(await ask60(), 200);
+    const many = [];
+    while (many.length < 13) {
+      many.push(open());
+      many.at(-1).write(JSON.stringify(point(10000 + many.length)) + '\n' + 'x\n'.repeat(16600));
+      const count = async () => (await ask(small, 'POST', '/collections/a/points/count', {})).body.result.count;
+      const busy = async () => !/^akin_http_in_flight 1$/m.test((await ask(small, 'GET', '/metrics')).body); // itself
+      while (await count() < 1001 + many.length || await busy()); // until the piece is done with
+    }
+    let asked = 200;
+    for (let i = 0; asked === 200 && i < 1000; i++) asked = await ask60();
+    assert.equal(asked, 503);
+    for (const request of many) request.end();
+    const replies = await Promise.all(many.map(reply));
+    assert.ok(replies.every((r) => r.status === 200 && r.text.includes('"failed":16600,') && r.text.length < 17000), replies[0].text.slice(-200));
+    assert.equal(await ask60(), 200);
+  } finally {
+    assert.equal(await small.stop(), 0);
   }
 });

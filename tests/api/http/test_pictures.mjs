@@ -48,6 +48,7 @@ describe('pictures', {skip}, () => {
     const reply = await fetch(`${server.url}/collections/shop/points/bulk`, {method: 'POST', body: lines.join('\n') + '\n\n'});
     assert.match(reply.headers.get('content-type'), /ndjson/);
     const results = (await reply.text()).trimEnd().split('\n').map((l) => JSON.parse(l));
+    assert.deepEqual(results.pop(), {added: 199, updated: 0, unchanged: 0, failed: 1, untold: 0});
     assert.equal(results.length, 200);
     assert.deepEqual(results.map((r) => r.line), lines.map((_, i) => i + 1));
     assert.equal(results[77].status, 'failed');
@@ -62,7 +63,7 @@ describe('pictures', {skip}, () => {
     const lines = Array.from({length: 600}, (_, i) => JSON.stringify({id: `big-${i}`, payload: {big: true, filler}}));
     const reply = await fetch(`${server.url}/collections/shop/points/bulk`, {method: 'POST', body: lines.join('\n')});
     const text = await reply.text();
-    assert.equal(text.match(/"added"/g)?.length, 600, text.slice(0, 300));
+    assert.equal(text.match(/"status":"added"/g)?.length, 600, text.slice(0, 300));
     await post('/delete', {filter: {must: [{key: 'big', match: {value: true}}]}});
     assert.equal((await post('/count', {})).body.result.count, all.length);
   });
@@ -76,8 +77,10 @@ describe('pictures', {skip}, () => {
     const [reply] = await once(request, 'response');
     let text = '';
     for await (const part of reply) text += part;
-    assert.equal(text.match(/"added"/g)?.length, 6000, text.slice(0, 300));
-    assert.equal(JSON.parse(text.trimEnd().split('\n').at(-1)).line, 6000);
+    assert.equal(text.match(/"status":"added"/g)?.length, 6000, text.slice(0, 300));
+    const [last, sums] = text.trimEnd().split('\n').slice(-2).map((l) => JSON.parse(l));
+    assert.equal(last.line, 6000);
+    assert.equal(sums.added, 6000);
     await post('/delete', {filter: {must: [{key: 'quick', match: {value: true}}]}});
     assert.equal((await post('/count', {})).body.result.count, all.length);
   });
