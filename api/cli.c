@@ -325,6 +325,7 @@ static bool read_arguments(akin_cli *cli, int argc, char **argv)
             return false;
         } else {
             cli->argv[cli->argc++] = arg;
+            cli->given_before = cli->ngiven;
         }
     }
     return true;
@@ -335,8 +336,11 @@ static akin_status read_config(akin_cli *cli, int *argc, char **argv,
 {
     const char *file = getenv("AKIN_CONFIG");
     akin_status rc = akin_config_open(&cli->config, err);
-    for (int i = 1; i + 1 < *argc && strcmp(argv[i], "--"); i++)
-        if (!strcmp(argv[i], "--config")) file = argv[i + 1];
+    for (int i = 1; i < *argc && strcmp(argv[i], "--"); i++)
+        if (!strncmp(argv[i], "--config=", 9))
+            file = argv[i] + 9;
+        else if (!strcmp(argv[i], "--config") && i + 1 < *argc)
+            file = argv[++i];
     if (!rc && file && *file) rc = akin_config_load(cli->config, file, err);
     if (!rc) rc = akin_config_environment(cli->config, err);
     if (!rc) rc = akin_config_args(cli->config, argc, argv, err);

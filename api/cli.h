@@ -68,7 +68,8 @@ struct akin_cli {
         const char *name, *value;
     } given[AKIN_CLI_MAX_GIVEN];
     size_t ngiven;
-    int argc; /* operands */
+    int argc;            /* operands */
+    size_t given_before; /* options before the last operand */
     char **argv;
     bool json, quiet, color;
     const char *collection;

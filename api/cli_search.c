@@ -237,61 +237,74 @@ static int show(akin_cli *cli, const redisReply *answer, const char *heading,
 
 /* ---- search --------------------------------------------------------------------------- */
 
-/* One of the options that name a term. `weight`: whether one comes with it,
- * behind. */
-static bool add_term(akin_question *q, const char *name, const char *value)
+/* The terms in the order of the command line, and what was said of the last. */
+typedef struct {
+    akin_question *question;
+    double weight;
+    bool negative; /* of a --not */
+} terms;
+
+/* Says the last term's weight, now that no --weight can follow. */
+static void end_term(terms *t)
 {
-    if (!strcmp(name, "text") || !strcmp(name, "not"))
-        akin_question_text(q, value);
-    else if (!strcmp(name, "like") || !strcmp(name, "not-like"))
-        akin_question_item(q, value);
-    else if (!strcmp(name, "image") || !strcmp(name, "not-image"))
-        return akin_question_picture(q, value);
+    double weight = t->negative ? -t->weight : t->weight;
+    if (weight != 1) akin_question_weight(t->question, weight);
+    t->weight = 1;
+    t->negative = false;
+}
+
+/* Adds the term that an option names, if it names one; false: said why not. */
+static bool add_term(terms *t, const char *name, const char *value)
+{
+    static const struct {
+        const char *name;
+        enum { WORDS, ITEM, PICTURE } kind;
+        bool negative;
+    } names[] = {{"text", WORDS, false},    {"not", WORDS, true},
+                 {"like", ITEM, false},     {"not-like", ITEM, true},
+                 {"image", PICTURE, false}, {"not-image", PICTURE, true}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(name, names[i].name) != 0) continue;
+        end_term(t);
+        t->negative = names[i].negative;
+        if (names[i].kind == PICTURE)
+            return akin_question_picture(t->question, value);
+        if (names[i].kind == ITEM)
+            akin_question_item(t->question, value);
+        else
+            akin_question_text(t->question, value);
+    }
     return true;
 }
 
-static bool is_term(const char *name)
+static bool weigh(const akin_cli *cli, terms *t, const char *text)
 {
-    static const char *const names[] = {"text",  "not",       "like",
-                                        "image", "not-image", "not-like"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(name, names[i])) return true;
+    if (!t->question->nterms) {
+        akin_cli_usage(cli, "--weight stands behind what it weighs");
+        return false;
+    }
+    if (akin_span_double(akin_span_of(text), &t->weight) && t->weight != 0)
+        return true;
+    akin_cli_usage(cli, "--weight wants a number other than 0, got '%s'", text);
     return false;
 }
 
-/* The term given[i] with the --weight that stands behind it. -1 for i: the
- * operands. */
-static bool weigh(akin_cli *cli, akin_question *q, size_t next, bool negative)
-{
-    double weight = 1;
-    if (next < cli->ngiven && !strcmp(cli->given[next].name, "weight")) {
-        const char *text = cli->given[next].value;
-        if (!akin_span_double(akin_span_of(text), &weight) || weight == 0) {
-            akin_cli_usage(cli,
-                           "--weight wants a number other than 0, got "
-                           "'%s'",
-                           text);
-            return false;
-        }
-    }
-    if (negative) weight = -weight;
-    if (weight != 1) akin_question_weight(q, weight);
-    return true;
-}
-
+/* The operands are one term, which stands where the last of them does. */
 static bool collect_terms(akin_cli *cli, akin_question *q, const char *words)
 {
-    if (*words) {
-        akin_question_text(q, words);
-        if (!weigh(cli, q, 0, false)) return false;
-    }
-    for (size_t i = 0; i < cli->ngiven; i++) {
-        const char *name = cli->given[i].name;
-        if (!is_term(name)) continue;
-        if (!add_term(q, name, cli->given[i].value) ||
-            !weigh(cli, q, i + 1, !strncmp(name, "not", 3)))
+    terms t = {.question = q, .weight = 1};
+    for (size_t i = 0; i <= cli->ngiven; i++) {
+        if (*words && i == cli->given_before) {
+            end_term(&t);
+            akin_question_text(q, words);
+        }
+        if (i == cli->ngiven) break;
+        const char *name = cli->given[i].name, *value = cli->given[i].value;
+        if (!strcmp(name, "weight") ? !weigh(cli, &t, value)
+                                    : !add_term(&t, name, value))
             return false;
     }
+    end_term(&t);
     if (q->nterms) return true;
     akin_cli_usage(cli, "what to search for? give words, --image FILE or "
                         "--like ID");

@@ -61,6 +61,22 @@ static void usage(void **state)
                 "nohost");
 }
 
+static void config_file(void **state)
+{
+    char path[64];
+    (void)state;
+    snprintf(path, sizeof path, "%s/some.conf", place.dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "data = %s/named-in-file\n", place.dir);
+    assert_int_equal(fclose(f), 0);
+    expect_akin(&place, "info --config $DIR/some.conf", 3, "", "named-in-file");
+    expect_akin(&place, "info --config=$DIR/some.conf", 3, "", "named-in-file");
+    expect_akin(&place, "info --config $DIR/none.conf", 2, "", "none.conf");
+    expect_akin(&place, "info --config=$DIR/none.conf", 2, "", "none.conf");
+    expect_akin(&place, "info --config", 2, "", "--config wants FILE");
+}
+
 static void help(void **state)
 {
     static const char *const commands[] = {
@@ -139,6 +155,40 @@ static void adding(void **state)
                 "12 items, 24 vectors: no problems\n", NULL);
     expect_akin(&place, "reindex --data $DIR/data", 0,
                 "default is indexed anew\n", NULL);
+}
+
+/* Two command lines that ask for the same. */
+static void expect_same(const char *args, const char *same)
+{
+    char *got, *want;
+    assert_int_equal(akin(&place, same, &want, NULL), 0);
+    assert_int_equal(akin(&place, args, &got, NULL), 0);
+    if (strcmp(got, want) != 0)
+        fail_msg("%s:\n%s\n%s:\n%s", args, got, same, want);
+    free(got);
+    free(want);
+}
+
+/* A weight is that of the term before it, whatever stands between. */
+static void weights(void **state)
+{
+    (void)state;
+    expect_same("search red circle --data $DIR/data --ids -k 3 -w -1",
+                "search --not 'red circle' --data $DIR/data --ids -k 3");
+    expect_same("search --like p01.svg --data $DIR/data --ids -k 3 -w -1",
+                "search --not-like p01.svg --data $DIR/data --ids -k 3");
+    expect_same("search --like p01.svg red -w -1 --data $DIR/data --ids",
+                "search --like p01.svg --not red --data $DIR/data --ids");
+    expect_same("search red -k 4 --weight 2 --not blue --ids --weight -0.5 "
+                "--data $DIR/data",
+                "search red -w 2 --text blue -w 0.5 --ids -k 4 "
+                "--data $DIR/data");
+    expect_akin(&place, "search red -k 5 -w much --data $DIR/data", 2, "",
+                "other than 0, got 'much'");
+    expect_akin(&place, "search --like p01.svg -k 5 -w 0 --data $DIR/data", 2,
+                "", "other than 0, got '0'");
+    expect_akin(&place, "search -w 0.5 red --data $DIR/data", 2, "",
+                "--weight stands behind what it weighs");
 }
 
 static void bad_pictures_are_listed(void **state)
@@ -382,9 +432,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage),
+        cmocka_unit_test(config_file),
         cmocka_unit_test(help),
         cmocka_unit_test(pages_are_current),
         cmocka_unit_test(adding),
+        cmocka_unit_test(weights),
         cmocka_unit_test(bad_pictures_are_listed),
         cmocka_unit_test(directory_and_server_agree),
         cmocka_unit_test(locked_directory_is_asked_by_its_socket),
