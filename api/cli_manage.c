@@ -429,6 +429,14 @@ static int list_failures(akin_cli *cli, const char *id)
     return done(list);
 }
 
+static void print_state(const akin_cli *cli, const redisReply *job)
+{
+    if (cli->json)
+        dump(map_json(job, &job_shape));
+    else if (!cli->quiet)
+        printf("%s\n", akin_field_text(job, "state"));
+}
+
 static int wait_for_job(akin_cli *cli, const char *id)
 {
     int64_t seconds;
@@ -439,12 +447,25 @@ static int wait_for_job(akin_cli *cli, const char *id)
     redisReply *job = akin_link_ask(cli->link, "AKIN.JOB", "WAIT", id, ms);
     if (!job) return AKIN_EXIT_CANNOT;
     bool ok = !strcmp(akin_field_text(job, "state"), "done");
-    if (cli->json)
-        dump(map_json(job, &job_shape));
-    else if (!cli->quiet)
-        printf("%s\n", akin_field_text(job, "state"));
+    print_state(cli, job);
     freeReplyObject(job);
     return ok ? AKIN_EXIT_OK : AKIN_EXIT_NOTHING;
+}
+
+/* A server's job goes on by itself; one of a directory opened here would end
+ * with us, so we stay. */
+static int resume_job(akin_cli *cli, const char *id)
+{
+    redisReply *job = NULL;
+    int64_t number;
+    int code = done(akin_link_ask(cli->link, "AKIN.JOB", "RESUME", id));
+    if (code || !akin_link_engine(cli->link)) return code;
+    akin_span_int(akin_span_of(id), &number); /* RESUME took it */
+    code = akin_cli_follow(cli, number, "working", &job);
+    if (!job) return code;
+    print_state(cli, job);
+    freeReplyObject(job);
+    return code;
 }
 
 int akin_cli_jobs(akin_cli *cli)
@@ -456,8 +477,7 @@ int akin_cli_jobs(akin_cli *cli)
     if (!strcmp(verb, "wait") && id) return wait_for_job(cli, id);
     if (!strcmp(verb, "cancel") && id)
         return done(akin_link_ask(cli->link, "AKIN.JOB", "CANCEL", id));
-    if (!strcmp(verb, "resume") && id)
-        return done(akin_link_ask(cli->link, "AKIN.JOB", "RESUME", id));
+    if (!strcmp(verb, "resume") && id) return resume_job(cli, id);
     return akin_cli_usage(
         cli, "expected list, wait ID, cancel ID, resume ID or failures ID");
 }

@@ -317,8 +317,11 @@ const akin_cli_command akin_cli_commands[] = {
      AKIN_CLI_NONE, 1, 1, akin_cli_restore_check, akin_cli_restore,
      restore_options},
     {"jobs", "[list | wait ID | cancel ID | resume ID | failures ID]",
-     "long work: what runs, what ran", NULL, AKIN_CLI_READ, 0, 2, NULL,
-     akin_cli_jobs, jobs_options},
+     "long work: what runs, what ran",
+     "resume goes on with a job that failed, was cancelled or was interrupted: "
+     "the server does, and resume ends at once; without a server the job runs "
+     "here, and resume ends with it.",
+     AKIN_CLI_READ, 0, 2, NULL, akin_cli_jobs, jobs_options},
     {"audit", "[COUNT]", "who removed what, and when",
      "The newest COUNT entries (100): items and collections removed, indexes "
      "and embeddings made anew, snapshots recovered, over any door. A run of "

@@ -59,6 +59,7 @@ typedef struct {
     char password[256];  /* empty: none wanted */
     int64_t started_ms;
     atomic_bool stopping;      /* long waits end early */
+    atomic_uint waits;         /* AKIN.JOB WAIT under way */
     akin_command_stats *stats; /* a row each, as in akin_commands */
     akin_slowlog *slowlog;
     akin_snapshot_work snapshot;

@@ -5,6 +5,7 @@
 #include "commands.h"
 
 #define WAIT_STEP_MS 100 /* how late a wait notices that the server stops */
+#define MAX_WAITS    8   /* at once: of the 16 threads of server_tasks.c */
 #define MAX_PATHS    4096
 
 /* ---- AKIN.INGEST ------------------------------------------------------------------ */
@@ -118,8 +119,8 @@ static akin_status job_list(akin_call *c, akin_error *err)
 }
 
 /* Waits in short steps, so that the server can end meanwhile. */
-static akin_status job_wait(akin_call *c, uint64_t id, int64_t timeout_ms,
-                            akin_error *err)
+static akin_status wait_in_steps(akin_call *c, uint64_t id, int64_t timeout_ms,
+                                 akin_error *err)
 {
     akin_engine_job_info job;
     int64_t waited = 0;
@@ -135,6 +136,25 @@ static akin_status job_wait(akin_call *c, uint64_t id, int64_t timeout_ms,
     if (rc && rc != AKIN_TIMEOUT) return rc;
     job_map(c->reply, &job); /* ended or not: `state` says */
     return AKIN_OK;
+}
+
+/* A wait holds a thread, maybe for a day and for a client that has gone: on TCP
+ * that looks the same as one that has nothing more to say. So they are few, and
+ * the other threads are left to what does something. */
+static akin_status job_wait(akin_call *c, uint64_t id, int64_t timeout_ms,
+                            akin_error *err)
+{
+    atomic_uint *waits = &c->service->waits;
+    akin_status rc;
+    if (atomic_fetch_add(waits, 1) < MAX_WAITS)
+        rc = wait_in_steps(c, id, timeout_ms, err);
+    else
+        rc = akin_fail(err, AKIN_BUSY,
+                       "%d clients wait for jobs already; AKIN.JOB id says at "
+                       "once how one stands",
+                       MAX_WAITS);
+    atomic_fetch_sub(waits, 1);
+    return rc;
 }
 
 static akin_status job_failures(akin_call *c, uint64_t id, akin_error *err)

@@ -301,6 +301,18 @@ static void locked_directory_is_asked_by_its_socket(void **state)
     assert_int_equal(serve_end(&place, SIGTERM), 0);
 }
 
+/* The integer a command answers with. */
+static long number_of(int fd, const char *request)
+{
+    char line[64] = "";
+    send_text(fd, request);
+    send_text(fd, "\r\n");
+    for (size_t n = 0; n < sizeof line - 1 && !strchr(line, '\n'); n++)
+        assert_int_equal(receive(fd, line + n, 1, 20000), 1);
+    assert_int_equal(line[0], ':');
+    return strtol(line + 1, NULL, 10);
+}
+
 /* Long work over a socket. */
 static void jobs(void **state)
 {
@@ -321,13 +333,7 @@ static void jobs(void **state)
     serve_again(&place, NULL);
     int fd = dial(&place);
     snprintf(request, sizeof request, "AKIN.INGEST jobbed %s", folder);
-    char line[64] = "";
-    send_text(fd, request);
-    send_text(fd, "\r\n");
-    for (size_t n = 0; n < sizeof line - 1 && !strchr(line, '\n'); n++)
-        assert_int_equal(receive(fd, line + n, 1, 20000), 1);
-    assert_int_equal(line[0], ':');
-    long id = strtol(line + 1, NULL, 10);
+    long id = number_of(fd, request);
     snprintf(request, sizeof request, "AKIN.JOB WAIT %ld 60000", id);
     expect_reply(fd, request, job);
     snprintf(request, sizeof request, "AKIN.JOB %ld", id);
@@ -343,6 +349,90 @@ static void jobs(void **state)
     expect_reply(fd, "AKIN.DROP jobbed", "+OK\n");
     close(fd);
     remove(bad);
+    assert_int_equal(serve_end(&place, SIGTERM), 0);
+}
+
+/* Without a server the job lives in the command that resumes it. */
+static void resumed_job_ends_without_a_server(void **state)
+{
+    char request[256], later[96];
+    (void)state;
+    serve_again(&place, NULL);
+    int fd = dial(&place);
+    snprintf(request, sizeof request, "AKIN.INGEST resumed %s/later",
+             place.dir);
+    long id = number_of(fd, request); /* fails: there is no such folder yet */
+    close(fd);
+    snprintf(request, sizeof request, "jobs wait %ld --data $DIR/data", id);
+    expect_akin(&place, request, 1, "failed\n", NULL);
+    assert_int_equal(serve_end(&place, SIGTERM), 0);
+    make_folder(later, sizeof later, &place, "later");
+    for (int i = 0; i < 12; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "q%02d.svg", i);
+        draw(later, name, i);
+    }
+    snprintf(request, sizeof request, "jobs resume %ld --data $DIR/data", id);
+    expect_akin(&place, request, 0, "done\n", NULL);
+    expect_akin(&place, request, 3, "", "is done");
+    expect_akin(&place, "check resumed --data $DIR/data", 0,
+                "12 items, 24 vectors: no problems\n", NULL);
+    expect_akin(&place, "jobs resume x --data $DIR/data", 3, "", "invalid job");
+    expect_akin(&place, "collections drop resumed --yes --data $DIR/data", 0,
+                NULL, NULL);
+}
+
+/* Clients that wait for a job leave threads for what others ask. */
+static void waiting_leaves_threads(void **state)
+{
+    enum { WAITS = 24, AT_ONCE = 8 };
+    char request[256], path[96], first;
+    struct pollfd waits[WAITS];
+    int busy = 0;
+    (void)state;
+    snprintf(path, sizeof path, "%s/many.csv", place.dir);
+    FILE *f = fopen(path, "w"); /* a minute of work */
+    assert_non_null(f);
+    fputs("id,caption\n", f);
+    for (int i = 0; i < 200000; i++)
+        fprintf(f, "i%d,the %d. of many\n", i, i);
+    assert_int_equal(fclose(f), 0);
+    serve_again(&place, NULL);
+    int fd = dial(&place);
+    snprintf(request, sizeof request, "AKIN.INGEST waited %s", path);
+    long id = number_of(fd, request);
+    snprintf(request, sizeof request, "AKIN.JOB WAIT %ld 600000\r\n", id);
+    for (int i = 0; i < WAITS; i++) {
+        waits[i] = (struct pollfd){.fd = dial(&place), .events = POLLIN};
+        send_text(waits[i].fd, request);
+    }
+    while (busy < WAITS - AT_ONCE) {
+        assert_true(poll(waits, WAITS, 20000) > 0);
+        for (int i = 0; i < WAITS; i++) {
+            if (!waits[i].revents) continue;
+            assert_int_equal(receive(waits[i].fd, &first, 1, 20000), 1);
+            assert_int_equal(first, '-');   /* BUSY */
+            waits[i].fd = -1 - waits[i].fd; /* poll leaves it out */
+            busy++;
+        }
+    }
+    expect_reply(fd, "AKIN.CHECK default",
+                 "*10\n$5\nitems\n:12\n$7\nvectors\n:24\n$8\nproblems\n:0\n"
+                 "$8\nrepaired\n:0\n$8\nmessages\n*0\n");
+    assert_int_equal(poll(waits, WAITS, 0), 0); /* and they still wait */
+    snprintf(request, sizeof request, "AKIN.JOB CANCEL %ld", id);
+    expect_reply(fd, request, "+OK\n");
+    for (int i = 0; i < WAITS; i++) {
+        if (waits[i].fd < 0) {
+            waits[i].fd = -1 - waits[i].fd;
+        } else {
+            assert_int_equal(receive(waits[i].fd, &first, 1, 60000), 1);
+            assert_int_equal(first, '*');
+        }
+        close(waits[i].fd);
+    }
+    expect_reply(fd, "AKIN.DROP waited", "+OK\n");
+    close(fd);
     assert_int_equal(serve_end(&place, SIGTERM), 0);
 }
 
@@ -441,6 +531,8 @@ int main(void)
         cmocka_unit_test(directory_and_server_agree),
         cmocka_unit_test(locked_directory_is_asked_by_its_socket),
         cmocka_unit_test(jobs),
+        cmocka_unit_test(resumed_job_ends_without_a_server),
+        cmocka_unit_test(waiting_leaves_threads),
         cmocka_unit_test(password),
         cmocka_unit_test(collections),
         cmocka_unit_test(sheets),
