@@ -445,14 +445,15 @@ static akin_status vrange_parse(akin_call *c, akin_range *range, int64_t *count,
     return AKIN_OK;
 }
 
-/* Appends ids, a page at a time, until the range ends or `left` are there. */
+/* Appends ids, a page at a time, until the range ends, `left` are there, or the
+ * reply is as large as it may be: then ids->out.failed. */
 static akin_status vrange_pages(akin_call *c, const char *name,
                                 akin_range range, uint64_t left,
                                 akin_reply *ids, size_t *n, akin_error *err)
 {
     akin_status rc = AKIN_OK;
     char last[AKIN_ID_BYTES + 1];
-    while (left && !rc) {
+    while (left && !rc && !ids->out.failed) {
         akin_ids page = {0};
         range.limit = left < AKIN_QUERY_MAX_K ? (size_t)left : AKIN_QUERY_MAX_K;
         rc = akin_engine_range(c->service->engine, name, &range, &page, err);
@@ -480,7 +481,8 @@ akin_status akin_cmd_vrange(akin_call *c, akin_error *err)
     akin_range range = {0};
     int64_t count = -1;
     size_t n = 0;
-    akin_reply ids = {.proto = c->reply->proto};
+    akin_reply ids = {.out = {.limit = c->reply->out.limit},
+                      .proto = c->reply->proto};
 
     akin_status rc = first_name(c, name, err);
     if (!rc) rc = vrange_parse(c, &range, &count, err);

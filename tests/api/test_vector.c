@@ -350,6 +350,23 @@ static void the_set(void **state)
     close(fd);
 }
 
+/* Unlike in Redis, what is emptied stays, as it was made. */
+static void emptied(void **state)
+{
+    (void)state;
+    int fd = dial(&server);
+    expect_reply(fd, "VADD e VALUES 2 1 0 a", ":1\n");
+    expect_reply(fd, "VREM e a", ":1\n");
+    expect_reply(fd, "VCARD e", ":0\n");
+    expect_reply(fd, "VDIM e", ":2\n");
+    expect_reply(fd, "VADD e VALUES 3 1 0 0 a", "-ERR ~2~3~\n");
+    expect_reply(fd, "AKIN.DROP e", "+OK\n");
+    expect_reply(fd, "VDIM e", "-ERR key does not exist\n");
+    expect_reply(fd, "VADD e VALUES 3 1 0 0 a", ":1\n");
+    expect_reply(fd, "AKIN.DROP e", "+OK\n");
+    close(fd);
+}
+
 static void collections(void **state)
 {
     (void)state;
@@ -428,6 +445,7 @@ int main(void)
         cmocka_unit_test(similar_wrongly),
         cmocka_unit_test(one_element),
         cmocka_unit_test(the_set),
+        cmocka_unit_test(emptied),
         cmocka_unit_test(collections),
         cmocka_unit_test(options),
     };
