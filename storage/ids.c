@@ -94,38 +94,67 @@ static bool seen(const uint64_t *nums, size_t n, uint64_t num)
     return false;
 }
 
-/* A few out of many: the item at or after a random number. Gaps left by removed
- * items favour what follows them, a little. */
-static akin_status few_nums(akin__conn *conn, uint32_t collection,
-                            uint64_t count, uint64_t *state, uint64_t **nums,
-                            size_t *n, akin_error *err)
+/* The first and the last number, or 0 and 0. */
+static akin_status span_of(akin__conn *conn, uint32_t collection, int64_t *low,
+                           int64_t *high, akin_error *err)
 {
-    int64_t low = 0, high = 0, num;
-    size_t capacity = 0;
-    bool found;
-    akin_status rc = akin__one(conn, &low, NULL, err,
+    akin_status rc = akin__one(conn, low, NULL, err,
                                "SELECT min(num) FROM items INDEXED BY"
                                " items_collection WHERE collection = ?1",
                                "u", (uint64_t)collection);
-    if (!rc)
-        rc = akin__one(conn, &high, NULL, err,
-                       "SELECT max(num) FROM items INDEXED BY"
-                       " items_collection WHERE collection = ?1",
-                       "u", (uint64_t)collection);
-    if (!rc) rc = akin_grow(nums, &capacity, count, sizeof **nums, err);
+    return rc ? rc
+              : akin__one(conn, high, NULL, err,
+                          "SELECT max(num) FROM items INDEXED BY"
+                          " items_collection WHERE collection = ?1",
+                          "u", (uint64_t)collection);
+}
+
+/* A few out of many: numbers at random, of which those count that are an item's
+ * of the collection. Other collections have numbers in between; whoever took
+ * the next item instead would nearly always get the one behind a large gap.
+ * Ends with fewer when `tries` are used up. */
+static akin_status few_nums(akin__conn *conn, uint32_t collection, int64_t low,
+                            int64_t high, uint64_t count, uint64_t tries,
+                            uint64_t *state, uint64_t **nums, size_t *n,
+                            akin_error *err)
+{
+    int64_t one;
+    size_t capacity = 0;
+    bool found;
+    akin_status rc = akin_grow(nums, &capacity, count, sizeof **nums, err);
+
     *n = 0;
-    for (uint64_t tries = 0; !rc && *n < count && tries < 16 * count; tries++) {
-        int64_t at =
-            low + (int64_t)(next_random(state) % (uint64_t)(high - low + 1));
-        rc = akin__one(conn, &num, &found, err,
-                       "SELECT num FROM items INDEXED BY items_collection"
-                       " WHERE collection = ?1 AND num >= ?2"
-                       " ORDER BY num LIMIT 1",
-                       "ui", (uint64_t)collection, at);
-        if (!rc && found && !seen(*nums, *n, (uint64_t)num))
-            (*nums)[(*n)++] = (uint64_t)num;
+    while (!rc && *n < count && tries--) {
+        uint64_t num =
+            (uint64_t)low + next_random(state) % ((uint64_t)(high - low) + 1);
+        rc = akin__one(conn, &one, &found, err,
+                       "SELECT 1 FROM items WHERE num = ?2 AND collection = ?1",
+                       "uu", (uint64_t)collection, num);
+        if (!rc && found && !seen(*nums, *n, num)) (*nums)[(*n)++] = num;
     }
     return rc;
+}
+
+/* A few or, where finding those would take longer, all. */
+static akin_status draw(akin__conn *conn, const akin__collection *c,
+                        uint64_t count, uint64_t *state, uint64_t **nums,
+                        size_t *n, akin_error *err)
+{
+    int64_t low = 0, high = 0;
+    akin_status rc = span_of(conn, c->collection, &low, &high, err);
+
+    /* Eight times the tries that finding them takes; one costs as much as
+     * reading some 16 numbers in a row. */
+    uint64_t gap = (uint64_t)(high - low) / c->items;
+    uint64_t tries = 8 * count * (gap + 1);
+    if (!rc && count <= 256 && tries < c->items / 16) {
+        rc = few_nums(conn, c->collection, low, high, count, tries, state, nums,
+                      n, err);
+        if (rc || *n == count) return rc;
+        akin_free(*nums);
+        *nums = NULL;
+    }
+    return rc ? rc : all_nums(conn, c->collection, nums, n, err);
 }
 
 akin_status akin_storage_random(akin_storage *s, uint32_t collection,
@@ -142,10 +171,7 @@ akin_status akin_storage_random(akin_storage *s, uint32_t collection,
     if (rc) return rc;
     rc = akin__collection_row(conn, collection, &c, err);
     if (rc || count == 0 || c.items == 0) goto done;
-    if (count <= 256 && c.items > 64 * count)
-        rc = few_nums(conn, collection, count, &state, &nums, &n, err);
-    else
-        rc = all_nums(conn, collection, &nums, &n, err);
+    rc = draw(conn, &c, count, &state, &nums, &n, err);
     for (size_t i = 0; !rc && more && i < n && i < count; i++) {
         size_t j = i + (size_t)(next_random(&state) % (n - i));
         uint64_t num = nums[j];

@@ -334,6 +334,68 @@ static void test_random(void **state)
     assert_int_equal(nums[0], 300);
 }
 
+static bool tell(void *user, uint64_t num, akin_span id)
+{
+    (void)id;
+    *(uint64_t *)user = num;
+    return true;
+}
+
+static void put_many(uint32_t collection, int n)
+{
+    akin_write *ops = akin_calloc((size_t)n, sizeof *ops);
+    akin_item_data *items = akin_calloc((size_t)n, sizeof *items);
+    char(*ids)[9] = akin_calloc((size_t)n, sizeof *ids);
+    static int next;
+    for (int i = 0; i < n; i++) {
+        snprintf(ids[i], sizeof *ids, "%08d", next++);
+        items[i] = (akin_item_data){.id = text(ids[i])};
+        ops[i] = put_op(collection, &items[i]);
+    }
+    ok(akin_storage_write(s, ops, (size_t)n, NULL, &error));
+    akin_free(ops);
+    akin_free(items);
+    akin_free(ids);
+}
+
+/* Numbers are shared by all collections. One with a gap in its own gave nearly
+ * always the item behind the gap, and of ten members one or two. */
+static void test_random_does_not_see_other_collections(void **state)
+{
+    (void)state;
+    enum { N = 4000, DRAWS = 400 };
+    uint32_t other = make_collection(s, "other");
+    uint64_t num, first = 0, second = 0, behind = 0, low = 0;
+
+    put_many(c, 1);
+    put_many(other, N);
+    put_many(c, N);
+    ok(akin_storage_find(s, c, text("00000000"), &first, NULL, &error));
+    ok(akin_storage_find(s, c, text("00004001"), &second, NULL, &error));
+    for (uint64_t seed = 0; seed < DRAWS; seed++) {
+        ok(akin_storage_random(s, c, 1, seed, tell, &num, &error));
+        behind += num == second;
+        low += num < second + N / 2;
+    }
+    printf("%d draws: %d behind the gap, %d of the first half\n", DRAWS,
+           (int)behind, (int)low);
+    assert_true(behind < 10);
+    assert_true(low > DRAWS * 4 / 10 && low < DRAWS * 6 / 10);
+
+    for (int n = 1; n < 300; n += 9) { /* a few, and all */
+        uint64_t nums[400] = {0};
+        ok(akin_storage_random(s, c, (uint64_t)n, 7, collect, nums, &error));
+        assert_int_equal(nums[0], n);
+    }
+    uint32_t thin = make_collection(s, "thin");
+    put_many(thin, 10);
+    put_many(other, N);
+    put_many(thin, 10);
+    uint64_t nums[400] = {0};
+    ok(akin_storage_random(s, thin, 10, 7, collect, nums, &error));
+    assert_int_equal(nums[0], 10);
+}
+
 static void test_hash_and_source(void **state)
 {
     (void)state;
@@ -409,6 +471,7 @@ int main(void)
         T(test_change_of_model),
         T(test_range),
         T(test_random),
+        T(test_random_does_not_see_other_collections),
         T(test_hash_and_source),
         T(test_get_many_and_scan),
     };
