@@ -189,7 +189,7 @@ akin_status akin__http_bulk(akin_http_call *call, akin_error *err)
 /* ---- forms --------------------------------------------------------------------- */
 
 typedef struct {
-    char *id, *caption, *payload;
+    char *filename, *id, *caption, *payload;
     akin_buf picture;
 } form_item;
 
@@ -197,7 +197,7 @@ typedef struct {
     form_item *items;
     size_t n, capacity;
     akin_buf id, caption, payload; /* for the next file */
-    bool fresh;                    /* the last item's file had no byte yet */
+    bool fresh; /* the last item's file had no byte yet, nothing came since */
     akin_error error;
     akin_status status;
 } form;
@@ -207,6 +207,7 @@ static void form_free(void *state)
     form *f = state;
 
     for (size_t i = 0; i < f->n; i++) {
+        akin_free(f->items[i].filename);
         akin_free(f->items[i].id);
         akin_free(f->items[i].caption);
         akin_free(f->items[i].payload);
@@ -239,13 +240,23 @@ static akin_status begin_file(form *f, const char *filename)
                                sizeof *f->items, &f->error);
     if (rc) return rc;
     form_item *item = &f->items[f->n++];
-    *item = (form_item){.id = take_text(&f->id),
+    *item = (form_item){.filename = akin_strdup(filename),
+                        .id = take_text(&f->id),
                         .caption = take_text(&f->caption),
                         .payload = take_text(&f->payload)};
     if (!item->id) item->id = akin_strdup(slash ? slash + 1 : filename);
-    if (!item->id) return akin_fail(&f->error, AKIN_NOMEM, "out of memory");
+    if (!item->id || !item->filename)
+        return akin_fail(&f->error, AKIN_NOMEM, "out of memory");
     akin__http_id_fold(item->id);
     return AKIN_OK;
+}
+
+static akin_buf *text_part(form *f, const char *key)
+{
+    if (key && !strcmp(key, "id")) return &f->id;
+    if (key && !strcmp(key, "caption")) return &f->caption;
+    if (key && !strcmp(key, "payload")) return &f->payload;
+    return NULL;
 }
 
 enum MHD_Result akin__http_form_part(void *user, enum MHD_ValueKind kind,
@@ -261,18 +272,16 @@ enum MHD_Result akin__http_form_part(void *user, enum MHD_ValueKind kind,
     (void)type;
     (void)encoding;
     if (filename && *filename) {
-        /* an empty first piece may come before the one that has bytes */
-        bool again = f->n && f->fresh && !f->items[f->n - 1].picture.size;
+        /* an empty first piece may come before the one that has bytes; or it
+         * was an empty file, and this is the next */
+        bool again = f->fresh && !strcmp(f->items[f->n - 1].filename, filename);
         if (!at && !again) f->status = begin_file(f, filename);
         f->fresh = !at && !size;
         if (f->status) return MHD_NO;
         to = &f->items[f->n - 1].picture;
-    } else if (key && !strcmp(key, "id")) {
-        to = &f->id;
-    } else if (key && !strcmp(key, "caption")) {
-        to = &f->caption;
-    } else if (key && !strcmp(key, "payload")) {
-        to = &f->payload;
+    } else {
+        f->fresh = false;
+        to = text_part(f, key);
     }
     if (!to) return MHD_YES;
     akin_buf_append(to, data, size);

@@ -42,6 +42,29 @@ describe('pictures', {skip}, () => {
     assert.equal(second.result[0].status, 'unchanged');
   });
 
+  test('an empty file of an upload is not the next one', async () => {
+    const form = new FormData();
+    const file = (data, name) => form.append('file', new Blob([data]), name);
+    const [x, y] = ['red', 'blue'].map((colour) => picture('circle', colour));
+    file('', 'empty-a.svg');
+    file(x, 'b.svg');
+    form.append('id', 'c');
+    form.append('caption', 'the third');
+    file('', 'same.svg');
+    form.append('id', 'd');
+    form.append('payload', '{"fourth":true}');
+    file(y, 'same.svg');
+    file('', 'empty-e.svg');
+    const {result} = await (await fetch(`${server.url}/collections/shop/points/upload`, {method: 'POST', body: form})).json();
+    assert.deepEqual(result.map((r) => [r.id, r.status]), [['empty-a.svg', 'failed'], ['b.svg', 'added'], ['c', 'failed'], ['d', 'added'], ['empty-e.svg', 'failed']]);
+    const {body} = await ask(server, 'GET', '/collections/shop/points/d?details=1');
+    assert.deepEqual(body.result.payload, {fourth: true});
+    assert.equal(body.result.caption ?? null, null);
+    const {body: near} = await post('/query', {query: {image: base64(x)}, limit: 2});
+    assert.deepEqual(ids(near.result.points).sort(), ['b.svg', 'red-circle.svg']);
+    await post('/delete', {points: ['b.svg', 'd']});
+  });
+
   test('lines, good and bad, many more than a batch', async () => {
     const line = (i) => (i === 77 ? '{"id": 77, ' : JSON.stringify({id: 1000 + i, caption: `thing ${i % 7}`, payload: {n: i}}));
     const lines = Array.from({length: 200}, (_, i) => line(i));
