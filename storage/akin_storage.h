@@ -33,6 +33,7 @@ extern "C" {
 #define AKIN_MAX_PHASHES          16      /* perceptual hash words, item */
 #define AKIN_MAX_THUMB_BYTES      1048576 /* one thumbnail */
 #define AKIN_MAX_NODES            1024    /* nodes of a predicate */
+#define AKIN_MAX_JOBS             1000    /* kept besides those that run */
 #define AKIN_MAX_JOB_ERRORS       1000    /* errors kept of one job */
 #define AKIN_HASH_BYTES           32      /* content, pixel, model hash */
 #define AKIN_SKETCH_BYTES         1024    /* small grey picture of an item */
@@ -227,7 +228,8 @@ typedef struct {
  *        over what is there (4 to 12 s for a million items; other writes wait,
  *        reads do not). At most 64 a collection.
  * JOB    name (its kind), collection or 0, settings (parameters, JSON). The
- *        result's num is the job's number.
+ *        result's num is the job's number. Of those that have ended the
+ *        newest AKIN_MAX_JOBS stay.
  * JOB_SET job, state, progress (JSON, if given), message (if given).
  * JOB_ERROR job, item.id or item.source, message; the first
  *        AKIN_MAX_JOB_ERRORS are kept, the rest only counted.

@@ -214,6 +214,22 @@ static akin_status op_forget(akin__writing *w, const akin_write *op,
 
 /* ---- jobs ---------------------------------------------------------------- */
 
+/* Those long before `newest` that do not run. */
+static akin_status forget_jobs(akin__writing *w, uint64_t newest,
+                               akin_error *err)
+{
+    if (newest <= AKIN_MAX_JOBS) return AKIN_OK;
+    akin_status rc =
+        akin__run(w->conn, err,
+                  "DELETE FROM job_errors WHERE job IN (SELECT job FROM jobs"
+                  " WHERE job <= ?1 AND state <> 0)",
+                  "u", newest - AKIN_MAX_JOBS);
+    return rc ? rc
+              : akin__run(w->conn, err,
+                          "DELETE FROM jobs WHERE job <= ?1 AND state <> 0",
+                          "u", newest - AKIN_MAX_JOBS);
+}
+
 static akin_status op_job(akin__writing *w, const akin_write *op,
                           akin_write_result *result, akin_error *err)
 {
@@ -229,7 +245,7 @@ static akin_status op_job(akin__writing *w, const akin_write *op,
                    w->now_ms);
     result->num = (uint64_t)sqlite3_last_insert_rowid(w->conn->db);
     result->outcome = AKIN_CREATED;
-    return rc;
+    return rc ? rc : forget_jobs(w, result->num, err);
 }
 
 static akin_status find_job(akin__writing *w, uint64_t job, int64_t *errors,

@@ -439,6 +439,60 @@ static void test_jobs(void **state)
     akin_storage_close(s);
 }
 
+static bool count_job(void *user, const akin_job_info *job)
+{
+    (void)job;
+    ++*(int *)user;
+    return true;
+}
+
+/* Each may leave a megabyte of parameters and a thousand errors. */
+static void test_old_jobs_are_forgotten(void **state)
+{
+    (void)state;
+    enum { N = AKIN_MAX_JOBS };
+    akin_storage *s = open_dir(dir);
+    akin_write *ops = akin_calloc(2 * N, sizeof *ops);
+    akin_item_data which = {.id = text("bad.png")};
+    akin_write start = {
+        .kind = AKIN_WRITE_JOB, .name = text("ingest"), .settings = text("{}")};
+    uint64_t runs = write_one(s, start).num, old = write_one(s, start).num;
+    char out[1000] = "";
+    int n = 0;
+
+    for (uint64_t job = runs; job <= old; job++)
+        write_one(s, (akin_write){.kind = AKIN_WRITE_JOB_ERROR,
+                                  .job = job,
+                                  .item = &which,
+                                  .message = text("truncated")});
+    write_one(s, (akin_write){.kind = AKIN_WRITE_JOB_SET,
+                              .job = old,
+                              .state = AKIN_JOB_INTERRUPTED});
+    for (uint64_t i = 0; i < N; i++) {
+        ops[2 * i] = start;
+        ops[2 * i + 1] = (akin_write){.kind = AKIN_WRITE_JOB_SET,
+                                      .job = old + 1 + i,
+                                      .state = AKIN_JOB_FAILED};
+    }
+    ok(akin_storage_write(s, ops, 2 * N - 2, NULL, &error));
+    ok(akin_storage_job_errors(s, old, see_error, out, &error));
+    assert_string_equal(out, "bad.png=truncated ");
+    ok(akin_storage_write(s, ops + 2 * N - 2, 2, NULL, &error));
+    out[0] = 0;
+    ok(akin_storage_job_errors(s, old, see_error, out, &error));
+    assert_string_equal(out, "");
+    ok(akin_storage_jobs(s, old, 0, see_job, out, &error));
+    assert_string_equal(out, "");
+    ok(akin_storage_jobs(s, runs, 0, see_job, out, &error));
+    assert_string_equal(out, "ingest/running/{}/{}//1 ");
+    ok(akin_storage_job_errors(s, runs, see_error, out, &error));
+    assert_non_null(strstr(out, "bad.png=truncated"));
+    ok(akin_storage_jobs(s, 0, 0, count_job, &n, &error));
+    assert_int_equal(n, 1 + N);
+    akin_storage_close(s);
+    akin_free(ops);
+}
+
 /* ---- audit ---------------------------------------------------------------- */
 
 static bool see_entry(void *user, const akin_audit *a)
@@ -555,6 +609,7 @@ int main(void)
         T(test_no_memory_is_an_error_and_leaves_no_trace),
         T(test_an_op_that_fails_half_way_fails_alone),
         T(test_jobs),
+        T(test_old_jobs_are_forgotten),
         T(test_audit_joins_runs_and_is_bounded),
         T(test_dropped_rows_are_freed),
     };
