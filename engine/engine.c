@@ -87,22 +87,33 @@ static bool go_on(void *user, const char *phase, uint64_t done, uint64_t total)
     return !atomic_load(&engine->stop);
 }
 
-static void build_if_wanted(akin_engine *engine, akin__collection *c,
-                            akin_space space)
+/* A build that failed fails again, mostly: on a full disk it would write and
+ * delete all the time. */
+static void build_later(akin__view *view, akin_space space, uint64_t started)
+{
+    const uint64_t minute = 60 * (uint64_t)1000000000;
+    uint64_t now = akin_mono_ns(), pause = 4 * (now - started);
+    view->build_after[space] = now + (pause > minute ? pause : minute);
+}
+
+void akin__build_if_wanted(akin__collection *c, akin_space space)
 {
     akin__view *view = akin__view_hold(c);
     akin_build_need need = akin_index_wants_build(view->index[space]);
-    if (need != AKIN_BUILD_NOT_NEEDED) {
+    uint64_t now = akin_mono_ns();
+    if (need != AKIN_BUILD_NOT_NEEDED && now >= view->build_after[space]) {
         akin_build_report report = {0};
         akin_error error = {0};
         akin_status rc =
             akin__space_build(c, view, space, need == AKIN_BUILD_RETRAIN, NULL,
-                              go_on, engine, &report, &error);
-        if (!rc)
+                              go_on, c->engine, &report, &error);
+        if (!rc) {
             akin_log(AKIN_LOG_INFO, "index of \"%s\": %s", c->name, report.why);
-        else if (rc != AKIN_CANCELLED && rc != AKIN_BUSY)
+        } else if (rc != AKIN_CANCELLED && rc != AKIN_BUSY) {
             akin_log(AKIN_LOG_WARN, "index of \"%s\": %s", c->name,
                      error.message);
+            build_later(view, space, now);
+        }
     }
     akin__view_release(view);
 }
@@ -119,7 +130,7 @@ static void maintain_all(akin_engine *engine)
         if (!atomic_load(&engine->stop)) akin__declare_fields(all[i]);
         for (int space = 0; space < AKIN_SPACES; space++)
             if (!atomic_load(&engine->stop))
-                build_if_wanted(engine, all[i], space);
+                akin__build_if_wanted(all[i], space);
     }
     akin__collections_release(all, n);
 }

@@ -179,6 +179,9 @@ typedef struct {
     char why[AKIN_SPACES][160]; /* of the last build; under apply */
     pthread_mutex_t apply; /* held while changes go from storage to index */
     _Atomic uint64_t applied[AKIN_SPACES]; /* storage seq that is in there */
+    uint64_t
+        build_after[AKIN_SPACES]; /* akin_mono_ns: one failed, the next is not
+                                          sooner; of the maintenance thread */
 } akin__view;
 
 /* An attribute that filters have to scan for (autofield.c). */
@@ -328,6 +331,9 @@ akin_status akin__space_build(akin__collection *c, akin__view *view,
                               const akin__shape *shape,
                               akin_build_progress *progress, void *user,
                               akin_build_report *report, akin_error *err);
+
+/* What the maintenance thread does for a space, every second (engine.c). */
+void akin__build_if_wanted(akin__collection *c, akin_space space);
 
 /* ---- the put pipeline (prepare.c, encode.c, pipeline.c) -------------------------------- */
 

@@ -290,6 +290,50 @@ static void test_a_build_that_loses_its_place(void **state)
     must_be_clean(p->engine);
 }
 
+/* Enough for the space to ask for a build. */
+static void remove_first(place *p, unsigned n)
+{
+    static char names[N][12];
+    static akin_span ids[N];
+    size_t removed;
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(names[i], sizeof names[i], "%u", i);
+        ids[i] = akin_span_of(names[i]);
+    }
+    must(akin_engine_remove(p->engine, "c", ids, n, &removed, err));
+    assert_int_equal(removed, n);
+}
+
+static void test_a_build_that_fails_is_not_repeated_at_once(void **state)
+{
+    const akin_space space = AKIN_SPACE_IMAGE;
+    place *p = *state;
+    akin__collection *c;
+    uint64_t before = info(p).generation, started = akin_mono_ns();
+
+    remove_first(p, 2000);
+    must(akin__collection_find(p->engine, "c", &c, err));
+    akin__view *view = akin__view_hold(c);
+    char *folder = akin_format("%s/image", view->dir);
+    char *aside = akin_format("%s/aside", view->dir);
+    assert_int_equal(rename(folder, aside), 0);
+    akin__build_if_wanted(c, space);
+    assert_true(view->build_after[space] >= started + 60000000000);
+    assert_int_equal(rename(aside, folder), 0);
+    view->build_after[space] = UINT64_MAX; /* however slow this machine is */
+    akin__build_if_wanted(c, space);
+    assert_int_equal(info(p).generation, before);
+    view->build_after[space] = akin_mono_ns();
+    akin__build_if_wanted(c, space);
+    assert_true(info(p).generation > before);
+    assert_int_equal(info(p).tombstones, 0);
+    akin_free(folder);
+    akin_free(aside);
+    akin__view_release(view);
+    akin__collection_release(c);
+    expect_right(p, 2500, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +348,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_memory_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_build_that_loses_its_place,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_build_that_fails_is_not_repeated_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check_tells_of_damage, setup,
                                         teardown),
     };
