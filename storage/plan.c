@@ -1,3 +1,9 @@
+/* Planning a filter. Every node of the predicate is asked, in their order, what
+ * it demands of an item: a comparison with a declared field its probes, "and"
+ * what the side with fewer rows demands, "or" what both do, anything else
+ * nothing that an index knows of. Nothing is estimated: a probe's rows are
+ * counted by reading them, up to a limit, which is low at first and an eighth of
+ * the collection then. What demands more, or nothing, is scanned for. */
 #include "plan.h"
 
 #include <math.h>

@@ -52,9 +52,9 @@ akin_status akin__plan_make(akin__conn *conn, uint32_t collection,
                             akin_error *err);
 void akin__plan_free(akin__plan *plan); /* no-op on NULL */
 
-/* The statement that reads a probe's rows. columns: what to select of items,
- * match: with the predicate (bound by the caller as parameter 1), limit: at
- * most so many rows (0: all). */
+/* The statement that reads the numbers of a probe's items. match: of those that
+ * pass the predicate (bound by the caller as parameter 1); limit: at most so
+ * many rows (0: all). */
 akin_status akin__probe_query(const akin__plan *plan, const akin__probe *probe,
                               bool match, uint64_t limit, sqlite3_stmt **out,
                               akin_error *err);

@@ -66,28 +66,32 @@ static akin_status drop_one(akin__conn *conn, uint64_t space, uint64_t num,
     return rc;
 }
 
-#define MODELS 8 /* spaces of one kind: current, other, ones being forgotten */
+/* The collection's next space of the kind after *space; 0: there is none. */
+static akin_status next_space(akin__conn *conn, uint32_t collection,
+                              akin_space kind, const uint8_t *except,
+                              uint64_t *space, akin_error *err)
+{
+    int64_t next;
+    akin_status rc =
+        akin__one(conn, &next, NULL, err,
+                  "SELECT space FROM spaces WHERE collection = ?1"
+                  " AND kind = ?2 AND model IS NOT ?3 AND space > ?4"
+                  " ORDER BY space LIMIT 1",
+                  "uihu", (uint64_t)collection, (int64_t)kind, except, *space);
+    *space = (uint64_t)next;
+    return rc;
+}
 
 akin_status akin__vectors_drop(akin__conn *conn, uint32_t collection,
                                akin_space kind, uint64_t num, uint64_t seq,
                                const uint8_t *except, akin_error *err)
 {
-    uint64_t spaces[MODELS];
-    size_t n = 0;
-    sqlite3_stmt *stmt;
-    bool row = true;
+    uint64_t space = 0;
+    akin_status rc = next_space(conn, collection, kind, except, &space, err);
 
-    akin_status rc =
-        akin__query(conn, &stmt, err,
-                    "SELECT space FROM spaces WHERE collection = ?1"
-                    " AND kind = ?2 AND model IS NOT ?3",
-                    "uih", (uint64_t)collection, (int64_t)kind, except);
-    while (!rc && row && n < MODELS) {
-        rc = akin__step(conn, stmt, &row, err);
-        if (!rc && row) spaces[n++] = akin__column_u64(stmt, 0);
+    while (!rc && space) {
+        rc = drop_one(conn, space, num, seq, err);
+        if (!rc) rc = next_space(conn, collection, kind, except, &space, err);
     }
-    akin__release(conn, stmt);
-    for (size_t i = 0; !rc && i < n; i++)
-        rc = drop_one(conn, spaces[i], num, seq, err);
     return rc;
 }

@@ -306,6 +306,33 @@ static void test_range(void **state)
     assert_string_equal(range("z", false, NULL, false, 0), "");
 }
 
+static bool no_finding(void *user, const char *finding)
+{
+    (void)user;
+    fail_msg("%s", finding);
+    return true;
+}
+
+/* Those behind the eighth stayed. */
+static void test_vectors_of_all_models_go(void **state)
+{
+    (void)state;
+    uint64_t findings;
+    akin_write_result r = put(1, 5);
+
+    for (uint8_t i = 0; i < 12; i++) {
+        uint8_t model[AKIN_HASH_BYTES] = {'m', i};
+        write_one(s, (akin_write){.kind = AKIN_WRITE_CHANGE,
+                                  .collection = c,
+                                  .model = model,
+                                  .model_path = text("models/m"),
+                                  .dim = 4});
+        assert_int_equal(put_vector(r.num, r.seq, 5, model), AKIN_OK);
+    }
+    drop(1);
+    ok(akin_storage_check(s, no_finding, NULL, &findings, &error));
+}
+
 static bool collect(void *user, uint64_t num, akin_span id)
 {
     uint64_t *nums = user;
@@ -469,6 +496,7 @@ int main(void)
         T(test_trim),
         T(test_vectors_by_number_and_hash),
         T(test_change_of_model),
+        T(test_vectors_of_all_models_go),
         T(test_range),
         T(test_random),
         T(test_random_does_not_see_other_collections),
