@@ -66,8 +66,9 @@ static void *write_200(void *arg)
     akin_error err;
     while (!atomic_load(&w->stop)) {
         uint64_t label = 1 + akin__random(&seed) % b->items.n;
-        if (akin_index_put(b->index, label,
-                           b->items.rows + (label - 1) * b->items.dim, &err))
+        if (akin_index_put_many(b->index, &label,
+                                b->items.rows + (label - 1) * b->items.dim, 1,
+                                &err))
             die(&err);
         w->writes++;
         usleep(5000);

@@ -75,20 +75,15 @@ void akin_index_close(akin_index *index);
 
 /* ---- writing ------------------------------------------------------------ */
 
-/* Stores the vector of a label, in place of its earlier one if there is one,
- * visible to every search that starts after the return.
- * label: the item's number in storage, above 0; numbers grow and are never
- * given to another item (a bitmap over them should stay dense).
- * vector: (dim) float16, of any length above 0.
+/* Stores the vectors of n labels, each in place of its earlier one if there is
+ * one; they become visible together, to every search that starts after the
+ * return. A later vector of the same label wins.
+ * labels:  (n) the items' numbers in storage, above 0; numbers grow and are
+ *          never given to another item (a bitmap over them should stay dense).
+ * vectors: (n, dim) float16, of any length above 0.
  * Fails with AKIN_INVALID (label 0 or above AKIN_INDEX_MAX_LABEL, a zero or
  * non-finite vector), AKIN_NOMEM, AKIN_TOO_LARGE (2 billion wait for a build);
  * then nothing has changed. */
-akin_status akin_index_put(akin_index *index, uint64_t label,
-                           const uint16_t *vector, akin_error *err);
-
-/* The same for n vectors at once; they become visible together. A later
- * vector of the same label wins. All or none on failure.
- * labels: (n). vectors: (n, dim) float16. */
 akin_status akin_index_put_many(akin_index *index, const uint64_t *labels,
                                 const uint16_t *vectors, size_t n,
                                 akin_error *err);
@@ -179,7 +174,6 @@ uint64_t akin_index_cost_ns(const akin_index *index,
  * Fails with AKIN_NOT_FOUND, AKIN_CORRUPT. */
 akin_status akin_index_get(const akin_index *index, uint64_t label, float *out,
                            akin_error *err);
-bool akin_index_has(const akin_index *index, uint64_t label);
 
 /* Exact cosines of one query with n given labels; NaN where a label is not
  * there. query: (dim). labels, out: (n). Fails with AKIN_INVALID, AKIN_NOMEM,
@@ -276,11 +270,6 @@ akin_status akin_index_build(akin_index *index, uint64_t covered_seq,
                              const akin_build_params *params,
                              akin_build_report *report, akin_error *err);
 
-/* The curve of the current generation. Empty for a space that is searched
- * exactly, or where no text queries were given. */
-void akin_index_curve(const akin_index *index, akin_query_kind kind,
-                      akin_curve *out);
-
 /* Measures a curve now on `sample` random items (0: 256), or on the given
  * queries (n_queries, dim), and keeps it for the planner until the next build.
  * Takes seconds at a million items. Fails with AKIN_UNTRAINED (no IVF-PQ
@@ -322,7 +311,6 @@ typedef struct {
 } akin_index_stats;
 
 void akin_index_get_stats(const akin_index *index, akin_index_stats *out);
-const char *akin_index_kind_text(akin_index_kind kind); /* "FLAT", "IVF-PQ" */
 
 #ifdef __cplusplus
 }

@@ -260,14 +260,6 @@ static akin_status vector_at(const akin__view *view, const akin__place *place,
     return akin__gen_check(view->gen, (uint64_t)place->row, err);
 }
 
-bool akin_index_has(const akin_index *index, uint64_t label)
-{
-    akin__place place;
-    akin__view view = locate_many(index, &label, 1, &place);
-    akin__view_drop(&view);
-    return place.row >= 0 || place.delta_row != AKIN__GONE;
-}
-
 akin_status akin_index_get(const akin_index *index, uint64_t label, float *out,
                            akin_error *err)
 {
@@ -313,16 +305,6 @@ akin_status akin_index_cosines(const akin_index *index, const float *query,
 }
 
 /* ---- figures ---------------------------------------------------------------- */
-
-void akin_index_curve(const akin_index *index, akin_query_kind kind,
-                      akin_curve *out)
-{
-    akin__view view = akin__view_get(index);
-    memset(out, 0, sizeof *out);
-    if (view.curves && (kind == AKIN_QUERY_ITEM || kind == AKIN_QUERY_TEXT))
-        *out = view.curves->set.level[kind][0];
-    akin__view_drop(&view);
-}
 
 static void stats_of_generation(const akin_index *index, const akin__view *view,
                                 akin_index_stats *out)
@@ -372,9 +354,4 @@ void akin_index_get_stats(const akin_index *index, akin_index_stats *out)
     }
     if (view.gen) stats_of_generation(index, &view, out);
     akin__view_drop(&view);
-}
-
-const char *akin_index_kind_text(akin_index_kind kind)
-{
-    return kind == AKIN_INDEX_IVFPQ ? "IVF-PQ" : "FLAT";
 }

@@ -548,10 +548,13 @@ void akin__training_forget(const akin_index *index);
 
 /* ---- choose.c -------------------------------------------------------------------- */
 
-/* Whether a build of what the view has would train lists. */
-bool akin__wants_lists(const akin_index *index, const akin__view *view);
 /* What to build for so many rows. */
 void akin__choose(uint64_t rows, uint32_t dim, const akin_build_params *params,
                   uint32_t threads, akin_index_choice *out);
+
+/* ---- build.c --------------------------------------------------------------------- */
+
+/* Whether a build of what the view has would train lists. */
+bool akin__wants_lists(const akin_index *index, const akin__view *view);
 
 #endif

@@ -155,12 +155,6 @@ done:
     return rc;
 }
 
-akin_status akin_index_put(akin_index *index, uint64_t label,
-                           const uint16_t *vector, akin_error *err)
-{
-    return akin_index_put_many(index, &label, vector, 1, err);
-}
-
 akin_status akin_index_remove(akin_index *index, const uint64_t *labels,
                               size_t n, size_t *removed, akin_error *err)
 {

@@ -193,4 +193,16 @@ static inline akin_index *open_index(uint32_t dim, const char *dir,
     return index;
 }
 
+static inline akin_status put_one(akin_index *index, uint64_t label,
+                                  const uint16_t *vector, akin_error *err)
+{
+    return akin_index_put_many(index, &label, vector, 1, err);
+}
+
+static inline bool has_label(const akin_index *index, uint64_t label)
+{
+    float out[AKIN_INDEX_MAX_DIM];
+    return akin_index_get(index, label, out, NULL) == AKIN_OK;
+}
+
 #endif

@@ -30,7 +30,7 @@ static void apply(akin_index *index, uint64_t change)
     for (uint64_t label = 1; label <= change * STEP; label++)
         if (version_at(label, change) == change) {
             vector_of(label, change, v);
-            ok(akin_index_put(index, label, v, &err), &err);
+            ok(put_one(index, label, v, &err), &err);
         }
 }
 

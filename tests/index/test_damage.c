@@ -20,7 +20,7 @@ static char *make_generation(char **dir)
     assert_int_equal(covered, 0);
     clustered(1, &seed, N, DIM, 30, v);
     for (uint64_t i = 0; i < N; i++)
-        ok(akin_index_put(index, i + 1, v + i * DIM, &err), &err);
+        ok(put_one(index, i + 1, v + i * DIM, &err), &err);
     ok(akin_index_build(index, 99, NULL, NULL, &err), &err);
     akin_index_close(index);
     free(v);
@@ -357,7 +357,7 @@ static void test_damage_heals(void **state)
     index = open_index(DIM, dir, 500, &covered);
     assert_int_equal(covered, 0);
     for (uint64_t label = 1; label <= 10; label++)
-        ok(akin_index_put(index, label, v, &err), &err);
+        ok(put_one(index, label, v, &err), &err);
     ok(akin_index_build(index, 123, NULL, NULL, &err), &err);
     akin_index_close(index);
     assert_int_equal(files_in(dir), 1);

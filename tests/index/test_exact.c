@@ -103,10 +103,10 @@ static void test_put_replace_remove(void **state)
     akin_half_from_float(a, x, 4);
     akin_half_from_float(b, y, 4);
     for (int round = 0; round < 2; round++) { /* over a delta; over a file */
-        ok(akin_index_put(index, 7, a, &err), &err);
-        ok(akin_index_put(index, 9, b, &err), &err);
+        ok(put_one(index, 7, a, &err), &err);
+        ok(put_one(index, 9, b, &err), &err);
         if (round) ok(akin_index_build(index, 5, NULL, NULL, &err), &err);
-        ok(akin_index_put(index, 7, b, &err), &err);
+        ok(put_one(index, 7, b, &err), &err);
         ok(akin_index_search(index, x, 1, &params, hits, &nhits, NULL, &err),
            &err);
         assert_int_equal(nhits, 2);
@@ -121,7 +121,7 @@ static void test_put_replace_remove(void **state)
         ok(akin_index_remove(index, labels, 3, &removed, &err), &err);
         labels[2] = 8;
         assert_int_equal(removed, 2);
-        assert_false(akin_index_has(index, 7));
+        assert_false(has_label(index, 7));
         assert_int_equal(akin_index_get(index, 7, got, &err), AKIN_NOT_FOUND);
         ok(akin_index_search(index, x, 1, &params, hits, &nhits, NULL, &err),
            &err);
@@ -170,10 +170,10 @@ static void test_bad_arguments(void **state)
     assert_int_equal(akin_index_open(&options, &index, &covered, &err),
                      AKIN_INVALID);
     index = open_index(4, NULL, 0, NULL);
-    assert_int_equal(akin_index_put(index, 0, one, &err), AKIN_INVALID);
-    assert_int_equal(akin_index_put(index, 1, zero, &err), AKIN_INVALID);
-    assert_int_equal(akin_index_put(index, 1, inf, &err), AKIN_INVALID);
-    assert_false(akin_index_has(index, 1));
+    assert_int_equal(put_one(index, 0, one, &err), AKIN_INVALID);
+    assert_int_equal(put_one(index, 1, zero, &err), AKIN_INVALID);
+    assert_int_equal(put_one(index, 1, inf, &err), AKIN_INVALID);
+    assert_false(has_label(index, 1));
     assert_int_equal(akin_index_search(index, nan_query, 1, &params, hits,
                                        &nhits, NULL, &err),
                      AKIN_INVALID);

@@ -23,7 +23,7 @@ static void apply(world *w, const change *c)
 {
     akin_error err;
     if (c->put)
-        ok(akin_index_put(w->index, c->label, c->vector, &err), &err);
+        ok(put_one(w->index, c->label, c->vector, &err), &err);
     else
         ok(akin_index_remove(w->index, &c->label, 1, NULL, &err), &err);
 }
@@ -83,7 +83,7 @@ static void compare(world *w)
     for (int q = 0; q < 3; q++)
         same_hits(&w->m, queries + q * DIM, params.selector, hits + q * K,
                   nhits[q], K);
-    assert_int_equal(akin_index_has(w->index, label), w->m.there[label]);
+    assert_int_equal(has_label(w->index, label), w->m.there[label]);
     akin_index_get_stats(w->index, &stats);
     assert_int_equal(stats.live, model_count(&w->m));
     akin_selector_clear(&selector);

@@ -2,6 +2,8 @@
  * truth is the naive model. */
 #include "common.h"
 
+#include "internal.h"
+
 enum { DIM = 64, N = 6000, NQ = 60, K = 10 };
 
 typedef struct {
@@ -131,7 +133,7 @@ static void test_recall_tombstones_merge_reload(void **state)
     /* new ones and replaced ones, in the delta and then merged */
     for (uint64_t label = 1; label < 2000; label++) {
         clustered(3, &s.seed, 1, DIM, 150, half);
-        ok(akin_index_put(s.index, label, half, &err), &err);
+        ok(put_one(s.index, label, half, &err), &err);
         model_put(&s.m, label, half);
     }
     check_floors(&s);
@@ -422,6 +424,15 @@ static void test_filter_never_costs_results(void **state)
     space_free(&s);
 }
 
+/* Of the generation in use. */
+static void curve_of(const akin_index *index, akin_query_kind kind,
+                     akin_curve *out)
+{
+    akin__view view = akin__view_get(index);
+    *out = view.curves->set.level[kind][0];
+    akin__view_drop(&view);
+}
+
 static void test_curve(void **state)
 {
     (void)state;
@@ -430,7 +441,7 @@ static void test_curve(void **state)
     akin_error err;
     akin_index_stats stats;
     space_make(&s, false);
-    akin_index_curve(s.index, AKIN_QUERY_ITEM, &curve);
+    curve_of(s.index, AKIN_QUERY_ITEM, &curve);
     assert_true(curve.n_points > 0 && curve.n_queries == 256);
     for (uint32_t i = 0; i < curve.n_points; i++) {
         printf("nprobe %3u candidates %4u: recall %.3f +- %.3f\n",
@@ -440,13 +451,13 @@ static void test_curve(void **state)
                     curve.points[i].recall > curve.points[i - 1].recall);
     }
     assert_true(curve.points[curve.n_points - 1].recall > 0.95f);
-    akin_index_curve(s.index, AKIN_QUERY_TEXT, &curve);
+    curve_of(s.index, AKIN_QUERY_TEXT, &curve);
     assert_int_equal(curve.n_points, 0);
     ok(akin_index_measure(s.index, AKIN_QUERY_TEXT, s.queries, NQ, 0, 1, NULL,
                           NULL, &curve, &err),
        &err);
     assert_int_equal(curve.n_queries, NQ);
-    akin_index_curve(s.index, AKIN_QUERY_TEXT, &curve);
+    curve_of(s.index, AKIN_QUERY_TEXT, &curve);
     assert_true(curve.n_points > 0);
     akin_index_get_stats(s.index, &stats);
     assert_true(stats.nprobe > 0 && stats.recall >= 0.9f);
@@ -503,7 +514,7 @@ static void test_odd_dimensions(void **state)
         akin_index *index = open_index(dim, NULL, 300, NULL);
         clustered(1, &seed, n, dim, 10, v);
         for (uint32_t label = 1; label <= n; label++) {
-            ok(akin_index_put(index, label, v + (label - 1) * dim, &err), &err);
+            ok(put_one(index, label, v + (label - 1) * dim, &err), &err);
             model_put(&m, label, v + (label - 1) * dim);
         }
         ok(akin_index_build(index, 1, NULL, NULL, &err), &err);

@@ -57,8 +57,7 @@ static void *writer(void *arg)
         if (label > FIXED && next_random(&seed) % 3 == 0)
             ok(akin_index_remove(s->index, &label, 1, NULL, &err), &err);
         else
-            ok(akin_index_put(s->index, label, s->vectors + (label - 1) * DIM,
-                              &err),
+            ok(put_one(s->index, label, s->vectors + (label - 1) * DIM, &err),
                &err);
     }
     return NULL;
@@ -77,7 +76,7 @@ static void test_together(void **state)
     s.index = open_index(DIM, dir, 300, NULL);
     clustered(2, &seed, N, DIM, 30, s.vectors);
     for (uint64_t i = 0; i < N; i++)
-        ok(akin_index_put(s.index, i + 1, s.vectors + i * DIM, &err), &err);
+        ok(put_one(s.index, i + 1, s.vectors + i * DIM, &err), &err);
     pthread_create(&threads[0], NULL, searcher, &s);
     pthread_create(&threads[1], NULL, searcher, &s);
     pthread_create(&threads[2], NULL, writer, &s);
