@@ -459,13 +459,6 @@ akin_status akin_storage_by_hash(akin_storage *storage, uint32_t collection,
                                  akin_id_each *each, void *user,
                                  akin_error *err) AKIN_MUST_CHECK;
 
-/* An item that came from `source`: its num, and whether the file had this time
- * and size then. AKIN_NOT_FOUND if there is none. For going on with `add`. */
-akin_status akin_storage_by_source(akin_storage *storage, uint32_t collection,
-                                   akin_span source, int64_t mtime_ns,
-                                   int64_t size, uint64_t *num, bool *same,
-                                   akin_error *err) AKIN_MUST_CHECK;
-
 /* ---- vectors ------------------------------------------------------------ */
 
 /* Image vector of any item (of any collection) with this content hash and
@@ -475,15 +468,6 @@ akin_status akin_storage_vector_by_hash(akin_storage *storage,
                                         const uint8_t model[AKIN_HASH_BYTES],
                                         uint16_t *out, uint32_t dim,
                                         akin_error *err) AKIN_MUST_CHECK;
-
-/* Vectors by item number. out: (n, dim), caller's; found: (n), false where the
- * item has no such vector (its row is left alone). model NULL: the
- * collection's current one. */
-akin_status akin_storage_vectors(akin_storage *storage, uint32_t collection,
-                                 akin_space space, const uint8_t *model,
-                                 const uint64_t *nums, size_t n, uint16_t *out,
-                                 uint32_t dim, bool *found,
-                                 akin_error *err) AKIN_MUST_CHECK;
 
 typedef struct {
     uint64_t num, seq;

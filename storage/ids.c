@@ -220,35 +220,3 @@ akin_status akin_storage_by_hash(akin_storage *s, uint32_t collection,
     akin__read_end(s, conn);
     return rc;
 }
-
-akin_status akin_storage_by_source(akin_storage *s, uint32_t collection,
-                                   akin_span source, int64_t mtime_ns,
-                                   int64_t size, uint64_t *num, bool *same,
-                                   akin_error *err)
-{
-    akin__conn *conn;
-    sqlite3_stmt *stmt = NULL;
-    bool row = false;
-
-    *num = 0;
-    *same = false;
-    akin_status rc = akin__read_begin(s, &conn, err);
-    if (rc) return rc;
-    rc = akin__query(conn, &stmt, err,
-                     "SELECT num, mtime = ?3 AND size = ?4 FROM items"
-                     " WHERE collection = ?1 AND source = ?2"
-                     " ORDER BY 2 DESC, num LIMIT 1",
-                     "utii", (uint64_t)collection, source, mtime_ns, size);
-    if (!rc) rc = akin__step(conn, stmt, &row, err);
-    if (!rc && row) {
-        *num = akin__column_u64(stmt, 0);
-        *same = sqlite3_column_int(stmt, 1) != 0;
-    }
-    akin__release(conn, stmt);
-    akin__read_end(s, conn);
-    if (!rc && !row)
-        rc = akin_fail(err, AKIN_NOT_FOUND, "no item from \"%.*s\"",
-                       (int)(source.size < 300 ? source.size : 300),
-                       source.data ? (const char *)source.data : "");
-    return rc;
-}

@@ -56,52 +56,6 @@ static akin_status find_space(akin__conn *conn, uint32_t collection,
                             space, dim, err);
 }
 
-static akin_status read_vector(akin__conn *conn, uint64_t key, uint16_t *out,
-                               uint32_t dim, bool *found, akin_error *err)
-{
-    sqlite3_stmt *stmt;
-    akin_status rc =
-        akin__query(conn, &stmt, err,
-                    "SELECT vector FROM vectors WHERE key = ?1", "u", key);
-    if (!rc) rc = akin__step(conn, stmt, found, err);
-    if (!rc && *found) {
-        size_t size = (size_t)sqlite3_column_bytes(stmt, 0);
-        if (size != (size_t)dim * sizeof *out)
-            rc = akin_fail(err, AKIN_CORRUPT,
-                           "stored vector has %zu bytes, expected %zu", size,
-                           (size_t)dim * sizeof *out);
-        else if (size)
-            memcpy(out, sqlite3_column_blob(stmt, 0), size);
-    }
-    akin__release(conn, stmt);
-    return rc;
-}
-
-akin_status akin_storage_vectors(akin_storage *s, uint32_t collection,
-                                 akin_space kind, const uint8_t *model,
-                                 const uint64_t *nums, size_t n, uint16_t *out,
-                                 uint32_t dim, bool *found, akin_error *err)
-{
-    akin__conn *conn;
-    akin__collection c;
-    uint64_t space;
-    uint32_t stored;
-
-    memset(found, 0, n * sizeof *found);
-    akin_status rc = akin__read_begin(s, &conn, err);
-    if (rc) return rc;
-    rc = find_space(conn, collection, kind, model, &c, &space, &stored, err);
-    if (!rc && space && stored != dim)
-        rc = akin_fail(err, AKIN_INVALID, "expected %u dimensions, got %u",
-                       stored, dim);
-    for (size_t i = 0; !rc && space && i < n; i++)
-        if (nums[i] < (uint64_t)1 << AKIN__NUM_BITS)
-            rc = read_vector(conn, akin__key(space, nums[i]), out + i * dim,
-                             dim, &found[i], err);
-    akin__read_end(s, conn);
-    return rc;
-}
-
 /* ---- changes ------------------------------------------------------------- */
 
 static akin_status each_removal(akin__conn *conn, uint64_t space,

@@ -140,24 +140,13 @@ static void test_trim(void **state)
     changes(&m, 0, NULL);
 }
 
-static void test_vectors_by_number_and_hash(void **state)
+static void test_vector_by_hash(void **state)
 {
     (void)state;
-    uint64_t nums[4] = {put(1, 11).num, 999999, put(2, 0).num, put(3, 33).num};
-    uint16_t out[4][DIM], want[DIM], one[DIM];
-    bool found[4];
-    ok(akin_storage_vectors(s, c, AKIN_SPACE_IMAGE, NULL, nums, 4, *out, DIM,
-                            found, &error));
-    assert_true(found[0] && !found[1] && !found[2] && found[3]);
+    uint16_t want[DIM], one[DIM];
+    put(2, 0);
+    put(3, 33);
     make_vector(33, DIM, want);
-    assert_memory_equal(out[3], want, sizeof want);
-    assert_int_equal(akin_storage_vectors(s, c, AKIN_SPACE_IMAGE, NULL, nums, 4,
-                                          *out, DIM + 1, found, &error),
-                     AKIN_INVALID);
-    ok(akin_storage_vectors(s, c, AKIN_SPACE_CAPTION, NULL, nums, 4, *out, DIM,
-                            found, &error));
-    assert_false(found[0]);
-
     uint8_t hash[AKIN_HASH_BYTES] = {3, 0, 7};
     ok(akin_storage_vector_by_hash(s, hash, MODEL_A, one, DIM, &error));
     assert_memory_equal(one, want, sizeof want);
@@ -423,19 +412,13 @@ static void test_random_does_not_see_other_collections(void **state)
     assert_int_equal(nums[0], 10);
 }
 
-static void test_hash_and_source(void **state)
+static void test_by_hash(void **state)
 {
     (void)state;
-    uint64_t nums[8] = {0}, num;
-    bool same;
+    uint64_t nums[8] = {0};
     uint8_t hash[AKIN_HASH_BYTES] = {42};
     for (int i = 0; i < 3; i++) {
-        char source[20];
-        snprintf(source, sizeof source, "/p/%d.png", i);
         akin_item_data in = {.id = text(id_of(i)),
-                             .source = text(source),
-                             .source_mtime_ns = 5,
-                             .source_size = 100,
                              .content_hash = i < 2 ? hash : NULL,
                              .pixel_hash = i > 0 ? hash : NULL};
         write_one(s, put_op(c, &in));
@@ -447,15 +430,6 @@ static void test_hash_and_source(void **state)
     nums[0] = 0;
     ok(akin_storage_by_hash(s, c, AKIN_BY_PIXELS, hash, collect, nums, &error));
     assert_int_equal(nums[0], 2);
-    ok(akin_storage_by_source(s, c, text("/p/1.png"), 5, 100, &num, &same,
-                              &error));
-    assert_true(same && num == nums[1]);
-    ok(akin_storage_by_source(s, c, text("/p/1.png"), 6, 100, &num, &same,
-                              &error));
-    assert_false(same);
-    assert_int_equal(akin_storage_by_source(s, c, text("/p/9.png"), 5, 100,
-                                            &num, &same, &error),
-                     AKIN_NOT_FOUND);
 }
 
 static bool order(void *user, size_t at, const akin_item *item)
@@ -494,13 +468,13 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(test_a_mirror_follows_a_random_history),
         T(test_trim),
-        T(test_vectors_by_number_and_hash),
+        T(test_vector_by_hash),
         T(test_change_of_model),
         T(test_vectors_of_all_models_go),
         T(test_range),
         T(test_random),
         T(test_random_does_not_see_other_collections),
-        T(test_hash_and_source),
+        T(test_by_hash),
         T(test_get_many_and_scan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
