@@ -766,7 +766,6 @@ akin_status akin_http_open(akin_service *service,
     if (!options->connections) http->options.connections = 512;
     if (!options->idle_s) http->options.idle_s = 60;
     if (!options->timeout_ms) http->options.timeout_ms = 30000;
-    pthread_mutex_init(&http->payload_lock, NULL);
     if (!options->bind || !*options->bind) http->options.bind = "127.0.0.1";
     rc = open_stats(http, err);
     if (!rc) rc = listen_on(http, err);
@@ -795,7 +794,6 @@ void akin_http_close(akin_http *http)
     akin_buf_clear(&http->events);
     for (size_t i = 0; i < http->npacked; i++)
         akin_buf_clear(&http->packed[i].bytes);
-    pthread_mutex_destroy(&http->payload_lock);
     akin_free((void *)http->stats.names);
     akin_free(http->stats.stats);
     akin_free(http);

@@ -9,7 +9,6 @@
 #include "metrics.h"
 
 #include <microhttpd.h>
-#include <pthread.h>
 
 #define HTTP_PARAMS      3          /* most {names} in a path */
 #define HTTP_QUERY       16         /* most ?name=value pairs */
@@ -120,7 +119,6 @@ struct akin_http {
     size_t held_bytes; /* in their bodies, and in replies to those not at
                           their end */
     akin_http_stats stats;
-    pthread_mutex_t payload_lock; /* read-modify-write of attributes */
     struct {
         const void *plain;
         akin_buf bytes;

@@ -1,9 +1,8 @@
 /* Payloads, which are akin's attributes: which members a reply shows, and
  * changing some of them. Paths are member names joined by dots ("maker.city").
  *
- * The engine replaces attributes whole. What changes only a part of them reads,
- * merges and writes under one lock, so that two HTTP requests never lose each
- * other's change. */
+ * What changes only a part of them reads, merges and writes, and does so again
+ * when another write to the item came between, so that neither is lost. */
 #include "http_points.h"
 
 #include <string.h>
@@ -203,23 +202,6 @@ typedef struct {
     const json_t *keys; /* DELETE_KEYS */
 } change;
 
-static akin_status read_attributes(akin_http_call *call, akin_span id,
-                                   json_t **out, akin_error *err)
-{
-    akin_item_info item = {0};
-    akin_status rc =
-        akin_engine_get(call->engine, call->params[0], id, &item, err);
-
-    if (rc) return rc;
-    if (item.attributes)
-        rc = akin_json_parse(akin_span_of(item.attributes), out, err);
-    else
-        *out = json_object();
-    akin_item_info_clear(&item);
-    if (!rc && !*out) rc = akin_fail(err, AKIN_NOMEM, "out of memory");
-    return rc;
-}
-
 /* The object at a path, made when it is not there. */
 static json_t *object_at(json_t *object, const char *path)
 {
@@ -237,54 +219,60 @@ static json_t *object_at(json_t *object, const char *path)
     return object;
 }
 
-static akin_status write_attributes(akin_http_call *call, akin_span id,
-                                    const json_t *attributes, akin_error *err)
+/* An akin_attributes_change. */
+static akin_status merge(void *user, const char *attributes, akin_buf *out,
+                         akin_error *err)
 {
-    akin_buf text = {0};
-
-    if (json_object_size(attributes)) akin_json_value(&text, attributes);
-    akin_status rc =
-        text.failed
-            ? akin_fail(err, AKIN_NOMEM, "out of memory")
-            : akin_engine_set_attributes(
-                  call->engine, call->params[0], id,
-                  (akin_span){text.size ? (void *)text.data : "", text.size},
-                  err);
-    akin_buf_clear(&text);
-    return rc;
-}
-
-static akin_status change_one(const change *c, akin_span id, akin_error *err)
-{
-    json_t *attributes = NULL, *key;
+    const change *c = user;
+    json_t *object = NULL, *key;
     akin_status rc = AKIN_OK;
     size_t i;
 
-    if (c->kind == CLEAR || c->kind == OVERWRITE)
-        return write_attributes(c->call, id, c->payload, err);
-    rc = read_attributes(c->call, id, &attributes, err);
+    if (attributes)
+        rc = akin_json_parse(akin_span_of(attributes), &object, err);
+    else
+        object = json_object();
     if (rc) return rc;
-    if (c->kind == SET)
-        json_object_update(object_at(attributes, c->key), c->payload);
+    if (c->kind == SET &&
+        json_object_update(object_at(object, c->key), c->payload))
+        rc = akin_fail(err, AKIN_NOMEM, "out of memory");
     json_array_foreach(c->keys, i, key)
-        delete_path(attributes, json_string_value(key));
-    rc = write_attributes(c->call, id, attributes, err);
-    json_decref(attributes);
+        delete_path(object, json_string_value(key));
+    if (!rc && json_object_size(object)) akin_json_value(out, object);
+    json_decref(object);
+    return rc;
+}
+
+static akin_status replace(const change *c, akin_span id, akin_error *err)
+{
+    akin_http_call *call = c->call;
+    akin_buf text = {0};
+    akin_status rc;
+
+    if (json_object_size(c->payload)) akin_json_value(&text, c->payload);
+    if (text.failed)
+        rc = akin_fail(err, AKIN_NOMEM, "out of memory");
+    else
+        rc = akin_engine_set_attributes(call->engine, call->params[0], id,
+                                        (akin_span){text.data, text.size}, err);
+    akin_buf_clear(&text);
     return rc;
 }
 
 static akin_status change_page(void *user, const akin_span *ids, size_t n,
                                akin_error *err)
 {
-    const change *c = user;
+    change *c = user;
+    akin_http_call *call = c->call;
+    bool whole = c->kind == CLEAR || c->kind == OVERWRITE;
     akin_status rc = AKIN_OK;
 
-    pthread_mutex_lock(&c->call->http->payload_lock);
     for (size_t i = 0; !rc && i < n; i++) {
-        rc = change_one(c, ids[i], err);
+        rc = whole ? replace(c, ids[i], err)
+                   : akin_engine_change_attributes(
+                         call->engine, call->params[0], ids[i], merge, c, err);
         if (rc == AKIN_NOT_FOUND) rc = AKIN_OK; /* as Qdrant: others go on */
     }
-    pthread_mutex_unlock(&c->call->http->payload_lock);
     return rc;
 }
 

@@ -453,6 +453,16 @@ AKIN_API akin_status akin_engine_set_attributes(akin_engine *engine,
                                                 const char *collection,
                                                 akin_span id, akin_span json,
                                                 akin_error *err);
+/* Makes of an item's attributes (a JSON object; NULL: none) what they shall be:
+ * appends an object to out, or nothing to remove them. */
+typedef akin_status akin_attributes_change(void *user, const char *attributes,
+                                           akin_buf *out, akin_error *err);
+/* Changes the attributes by what they are. When another write to the item comes
+ * between reading and writing, `change` is called again, with what that one has
+ * left: neither is lost. AKIN_BUSY when there is always another. */
+AKIN_API akin_status akin_engine_change_attributes(
+    akin_engine *engine, const char *collection, akin_span id,
+    akin_attributes_change *change, void *user, akin_error *err);
 
 /* Ids as NUL-terminated strings. */
 typedef struct {

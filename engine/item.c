@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CHANGE_ATTEMPTS 1000
+
 static akin_status no_item(akin_span id, akin_error *err)
 {
     return akin_fail(err, AKIN_NOT_FOUND, "no item \"%.*s\"",
@@ -255,35 +257,86 @@ akin_status akin_engine_remove_vectors(akin_engine *engine,
     return change_items(engine, collection, op, ids, n, &changed, err);
 }
 
+/* if_seq: of the item as it was read, 0: whatever it is now. *stale: it is
+ * another one meanwhile, nothing was written. */
+static akin_status put_attributes(akin__collection *c, akin_span id,
+                                  akin_span json, uint64_t if_seq, bool *stale,
+                                  akin_error *err)
+{
+    akin_write_result result = {0};
+    akin_item_data item = {.id = id, .attributes = json};
+    if (!json.data) item.attributes = (akin_span){"", 0};
+    akin_write op = {.kind = AKIN_WRITE_PUT,
+                     .collection = c->num,
+                     .flags = AKIN_PUT_UPDATE_ONLY,
+                     .if_seq = if_seq,
+                     .item = &item};
+
+    akin_status rc = akin__write_enter(c, err);
+    if (rc) return rc;
+    rc = akin_storage_write(c->engine->storage, &op, 1, &result, err);
+    if (!rc && result.status) {
+        rc = result.status;
+        if (err) *err = result.error;
+        *stale = rc == AKIN_CANCELLED;
+    }
+    if (rc == AKIN_NOT_FOUND) rc = no_item(id, err);
+    if (!rc && result.seq) rc = akin__publish(c, &result, 1, err);
+    akin__write_leave(c);
+    return rc;
+}
+
 akin_status akin_engine_set_attributes(akin_engine *engine,
                                        const char *collection, akin_span id,
                                        akin_span json, akin_error *err)
 {
     akin__collection *c;
-    akin_write_result result = {0};
-    akin_item_data item = {.id = id, .attributes = json};
-    if (!json.data) item.attributes = (akin_span){"", 0};
+    bool stale;
 
     akin_status rc = akin__writable(engine, err);
     if (!rc) rc = akin__check_id(id, err);
     if (!rc) rc = akin__check_attributes(json, err);
     if (!rc) rc = akin__collection_find(engine, collection, &c, err);
     if (rc) return rc;
-    akin_write op = {.kind = AKIN_WRITE_PUT,
-                     .collection = c->num,
-                     .flags = AKIN_PUT_UPDATE_ONLY,
-                     .item = &item};
-    rc = akin__write_enter(c, err);
-    if (!rc) {
-        rc = akin_storage_write(engine->storage, &op, 1, &result, err);
-        if (!rc && result.status) {
-            rc = result.status;
-            if (err) *err = result.error;
-        }
-        if (rc == AKIN_NOT_FOUND) rc = no_item(id, err);
-        if (!rc && result.seq) rc = akin__publish(c, &result, 1, err);
-        akin__write_leave(c);
+    rc = put_attributes(c, id, json, 0, &stale, err);
+    akin__collection_release(c);
+    return rc;
+}
+
+static akin_status change_once(akin__collection *c, akin_span id,
+                               akin_attributes_change *change, void *user,
+                               bool *stale, akin_error *err)
+{
+    akin_item item = {0};
+    akin_buf out = {0};
+
+    akin_status rc = get_item(c, id, 0, &item, err);
+    if (!rc) rc = change(user, item.attributes.data, &out, err);
+    if (!rc && out.failed) rc = akin__nomem(err);
+    akin_span json = {out.data, out.size};
+    if (!rc) rc = akin__check_attributes(json, err);
+    if (!rc) rc = put_attributes(c, id, json, item.seq, stale, err);
+    akin_buf_clear(&out);
+    akin_item_clear(&item);
+    return rc;
+}
+
+akin_status akin_engine_change_attributes(akin_engine *engine,
+                                          const char *collection, akin_span id,
+                                          akin_attributes_change *change,
+                                          void *user, akin_error *err)
+{
+    akin__collection *c;
+    bool stale = true;
+
+    akin_status rc = akin__writable(engine, err);
+    if (!rc) rc = akin__collection_find(engine, collection, &c, err);
+    if (rc) return rc;
+    for (int i = 0; stale && i < CHANGE_ATTEMPTS; i++) {
+        stale = false;
+        rc = change_once(c, id, change, user, &stale, err);
     }
+    if (stale) rc = akin_fail(err, AKIN_BUSY, "the item changes all the time");
     akin__collection_release(c);
     return rc;
 }

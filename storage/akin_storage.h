@@ -199,7 +199,8 @@ typedef struct {
 /* One change. Everything is borrowed for the call. Members by kind:
  *
  * PUT    collection, item, flags, drop (1 << space: remove that vector, where
- *        none is given). New content bumps the item's seq. A vector's
+ *        none is given), if_seq (0: any; AKIN_CANCELLED when the item's seq is
+ *        another). New content bumps the item's seq. A vector's
  *        model must be the collection's current one (AKIN_WRONG_MODEL) and its
  *        dim that model's; a collection created without a model takes both from
  *        its first vector. A caption that changes without a caption vector

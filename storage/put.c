@@ -114,6 +114,16 @@ static akin_status check_vectors(putting *p, akin_error *err)
 
 /* ---- what is there, what will be ----------------------------------------- */
 
+static akin_status check_seq(const akin_write *op, uint64_t num, uint64_t seq,
+                             akin_error *err)
+{
+    if (seq == op->if_seq) return AKIN_OK;
+    return akin_fail(err, AKIN_CANCELLED,
+                     "item %llu has changed: expected change %llu, is %llu",
+                     (unsigned long long)num, (unsigned long long)op->if_seq,
+                     (unsigned long long)seq);
+}
+
 static akin_status load_old(putting *p, akin_error *err)
 {
     akin__conn *conn = p->w->conn;
@@ -136,7 +146,8 @@ static akin_status load_old(putting *p, akin_error *err)
     if (!p->exists && (p->op->flags & AKIN_PUT_UPDATE_ONLY))
         return akin_fail(err, AKIN_NOT_FOUND, "no item \"%.*s\"", shown,
                          (const char *)id.data);
-    return AKIN_OK;
+    return p->op->if_seq ? check_seq(p->op, p->old.num, p->old.seq, err)
+                         : AKIN_OK;
 }
 
 static bool same_bytes(const void *a, size_t a_size, const void *b,
@@ -447,11 +458,8 @@ akin_status akin__op_vector(akin__writing *w, const akin_write *op,
     if (!found)
         return akin_fail(err, AKIN_NOT_FOUND, "no item number %llu",
                          (unsigned long long)op->num);
-    if ((uint64_t)seq != op->if_seq)
-        return akin_fail(err, AKIN_CANCELLED,
-                         "item %llu has changed: expected change %llu, is %lld",
-                         (unsigned long long)op->num,
-                         (unsigned long long)op->if_seq, (long long)seq);
+    rc = check_seq(op, op->num, (uint64_t)seq, err);
+    if (rc) return rc;
     result->num = op->num;
     result->seq = akin__next_seq(w);
     result->outcome = AKIN_UPDATED;

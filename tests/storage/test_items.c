@@ -228,6 +228,31 @@ static void test_flags(void **state)
     assert_int_equal(try_one(f->s, op).status, AKIN_OK);
 }
 
+static void test_what_was_changed_meanwhile_is_not_overwritten(void **state)
+{
+    fixture *f = *state;
+    akin_item_data in = {.id = text("x"), .attributes = text("{\"n\": 1}")};
+    akin_write op = put_op(f->c, &in);
+    uint64_t first = write_one(f->s, op).seq;
+    in.attributes = text("{\"n\": 2}");
+    op.if_seq = first;
+    uint64_t second = write_one(f->s, op).seq;
+    assert_true(second > first);
+    in.attributes = text("{\"n\": 3}");
+    akin_write_result r = try_one(f->s, op);
+    assert_int_equal(r.status, AKIN_CANCELLED);
+    assert_non_null(strstr(r.error.message, "has changed"));
+    akin_item got = {0};
+    ok(akin_storage_get(f->s, f->c, text("x"), 0, &got, &error));
+    assert_span(got.attributes, "{\"n\": 2}");
+    akin_item_clear(&got);
+    akin_write away = {
+        .kind = AKIN_WRITE_REMOVE, .collection = f->c, .item = &in};
+    write_one(f->s, away);
+    op.if_seq = second;
+    assert_int_equal(try_one(f->s, op).status, AKIN_CANCELLED);
+}
+
 static void test_numbers_are_never_reused(void **state)
 {
     fixture *f = *state;
@@ -438,6 +463,7 @@ int main(void)
         T(test_replace_removes_what_is_not_given),
         T(test_stale_vectors_go),
         T(test_flags),
+        T(test_what_was_changed_meanwhile_is_not_overwritten),
         T(test_numbers_are_never_reused),
         T(test_bad_input),
         T(test_one_bad_op_does_not_end_a_batch),

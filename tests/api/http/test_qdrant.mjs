@@ -383,3 +383,14 @@ test('parallel merges into one payload lose nothing', async () => {
   const [point] = await client.retrieve('cities', {ids: [1]});
   assert.equal(Object.keys(point.payload).length, 20);
 });
+
+test('a merge into a payload never takes back a put that was answered', async () => {
+  for (let i = 0; i < 60; i++) {
+    await Promise.all([
+      client.setPayload('cities', {payload: {merged: i}, points: [1]}),
+      client.upsert('cities', {points: [{...cities[0], payload: {put: i}}]}),
+      client.setPayload('cities', {payload: {deep: i}, key: 'below', points: [1]})]);
+    const [{payload}] = await client.retrieve('cities', {ids: [1]});
+    assert.equal(payload.put, i);
+  }
+});
