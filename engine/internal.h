@@ -5,8 +5,15 @@
  *   collection -> view (counted; the two indexes of one model; swapped whole
  *                 when the model changes or an index is built from nothing)
  *
- * Lock order: engine.snapshot_lock, engine.lock, collection.lock, view.apply,
- * model.lock, lane.lock.
+ * Lock order: engine.snapshot_lock, collection.renewing, the gate (akin__freeze,
+ * akin__write_enter: it waits as a lock does), engine.lock, dupes.lock,
+ * collection.lock, view.apply, model.lock, lane.lock. A put looks for duplicates
+ * inside the gate, and only tries dupes.lock.
+ * jobs.lock comes after engine.snapshot_lock and before all of the collection,
+ * since whoever replaces one waits there for its jobs; the jobs themselves work
+ * without it. Inside it: meter.lock alone.
+ * Nothing of ours is taken inside engine.wake_lock, drift.lock and the locks of a
+ * meter, of caches, of ids, of options and of the table of hashes.
  * Storage and index have locks of their own and call nothing of ours but the
  * callbacks we hand them. */
 #ifndef AKIN_ENGINE_INTERNAL_H
@@ -179,9 +186,9 @@ typedef struct {
     char why[AKIN_SPACES][160]; /* of the last build; under apply */
     pthread_mutex_t apply; /* held while changes go from storage to index */
     _Atomic uint64_t applied[AKIN_SPACES]; /* storage seq that is in there */
-    uint64_t
-        build_after[AKIN_SPACES]; /* akin_mono_ns: one failed, the next is not
-                                          sooner; of the maintenance thread */
+    /* akin_mono_ns: a build failed, the next is not sooner. Of the maintenance
+     * thread. */
+    uint64_t build_after[AKIN_SPACES];
 } akin__view;
 
 /* An attribute that filters have to scan for (autofield.c). */

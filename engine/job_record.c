@@ -55,10 +55,11 @@ char *akin__task_parameters(const akin__task *j)
     for (size_t i = 0; i < in->npaths; i++)
         json_array_append_new(paths, json_string(in->paths[i]));
     return dump(json_pack(
-        "{s:s, s:o, s:b, s:b, s:b, s:i, s:b, s:b, s:s, s:s}", "collection",
+        "{s:s, s:o, s:b, s:b, s:b, s:i, s:b, s:b, s:b, s:s, s:s}", "collection",
         j->info.collection, "paths", paths, "flat", in->flat, "hidden",
         in->hidden, "follow_links", in->follow_links, "captions",
-        (int)in->captions, "force", in->force, "prune", in->prune, "model",
+        (int)in->captions, "force", in->force, "prune", in->prune,
+        "whole_paths", in->whole_paths, "model",
         j->model_dir ? j->model_dir : "", "index", j->index ? j->index : ""));
 }
 
@@ -108,6 +109,7 @@ akin_status akin__task_read(akin__task *j, const char *text, akin_error *err)
         (akin_caption_from)json_integer_value(json_object_get(p, "captions"));
     j->ingest.force = json_is_true(json_object_get(p, "force"));
     j->ingest.prune = json_is_true(json_object_get(p, "prune"));
+    j->ingest.whole_paths = json_is_true(json_object_get(p, "whole_paths"));
     if (*text_of(p, "model")) j->model_dir = akin_strdup(text_of(p, "model"));
     if (*text_of(p, "index")) j->index = akin_strdup(text_of(p, "index"));
     const char *what = j->model_dir ? j->model_dir

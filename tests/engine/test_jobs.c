@@ -164,12 +164,46 @@ static void a_killed_job_is_interrupted_and_resumed(void **state)
     akin_free(dir);
 }
 
+/* What it is given is kept: ids were whole paths, and are when it goes on. */
+static void a_resumed_job_gives_the_same_ids(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    char *folder = akin_format("%s/pictures", dir);
+    char *data = akin_format("%s/data", dir);
+    akin_engine *engine = open_engine(data, STARTER);
+    const char *const path = folder;
+    akin_ingest source = {.paths = &path, .npaths = 1, .whole_paths = true};
+    akin_engine_job_request request = {
+        .kind = AKIN_ENGINE_JOB_INGEST, .collection = "c", .ingest = &source};
+    akin_range range = {.limit = 10};
+    akin_ids ids;
+    uint64_t id;
+
+    must(akin_engine_job_start(engine, &request, &id, err));
+    assert_int_equal(wait_for(engine, id).state, AKIN_ENGINE_JOB_FAILED);
+    make_folder(folder, 3); /* it was not there */
+    must(akin_engine_job_resume(engine, id, err));
+    assert_int_equal(wait_for(engine, id).state, AKIN_ENGINE_JOB_DONE);
+    must(akin_engine_range(engine, "c", &range, &ids, err));
+    assert_int_equal(ids.n, 3);
+    for (size_t i = 0; i < ids.n; i++)
+        assert_int_equal(strncmp(ids.ids[i], folder, strlen(folder)), 0);
+    akin_ids_clear(&ids);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(folder);
+    akin_free(data);
+    akin_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_killed_job_is_interrupted_and_resumed),
         cmocka_unit_test(jobs_of_a_collection_run_in_order),
         cmocka_unit_test(a_cancelled_job_is_resumed),
+        cmocka_unit_test(a_resumed_job_gives_the_same_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
