@@ -291,6 +291,10 @@ akin_status akin__publish(akin__collection *c, const akin_write_result *results,
 #define AKIN__EVERY_SPACE ((1u << AKIN_SPACES) - 1)
 akin_status akin__view_open(akin_engine *engine, const akin_collection *from,
                             unsigned wipe, akin__view **out, akin_error *err);
+/* Where its indexes are kept, for akin_free: by collection and fingerprint, so
+ * that those of two models never share a folder. NULL: no memory. */
+char *akin__view_dir(const akin_engine *engine, uint32_t collection,
+                     const uint8_t fingerprint[AKIN_HASH_BYTES]);
 akin__view *akin__view_hold(akin__collection *c);
 void akin__view_release(akin__view *view);
 /* Makes `view` the collection's; the old one goes with its last user. */

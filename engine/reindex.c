@@ -3,8 +3,10 @@
  * A change of model embeds every item again beside the old vectors (storage
  * keeps both, by fingerprint), while queries and puts go on with the old model.
  * Then, with writers held for a moment, what came meanwhile is done, the models
- * change places, and the new indexes take over. Interrupted at any point, the
- * next call finds what is still missing and goes on. */
+ * change places, and the new indexes take over; at last the old vectors and
+ * indexes go. Interrupted at any point, the next call finds what is still missing
+ * and goes on. One to the model that the collection has takes back a change that
+ * did not get as far as its swap. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -341,6 +343,20 @@ static akin_status write_one(change *ch, const akin_write *op)
     return akin_storage_write(ch->engine->storage, op, 1, NULL, ch->err);
 }
 
+/* Removes what is stored and built of a model that is not the collection's. The
+ * indexes first: while the store knows the model, the next call comes here. */
+static akin_status forget(change *ch, const uint8_t *model)
+{
+    akin_write op = {
+        .kind = AKIN_WRITE_FORGET, .collection = ch->c->num, .model = model};
+    char *dir = akin__view_dir(ch->engine, ch->c->num, model);
+
+    if (!dir) return akin__nomem(ch->err);
+    akin_status rc = akin_dir_remove(dir, ch->err);
+    akin_free(dir);
+    return rc ? rc : write_one(ch, &op);
+}
+
 /* Makes the new model the collection's other one, unless an earlier call did. */
 static akin_status announce(change *ch, const akin_collection *from)
 {
@@ -351,12 +367,7 @@ static akin_status announce(change *ch, const akin_collection *from)
     akin_status rc = AKIN_OK;
 
     if (same) return AKIN_OK;
-    if (other) {
-        akin_write forget = {.kind = AKIN_WRITE_FORGET,
-                             .collection = ch->c->num,
-                             .model = from->other.model};
-        rc = write_one(ch, &forget);
-    }
+    if (other) rc = forget(ch, from->other.model);
     akin_write op = {.kind = AKIN_WRITE_CHANGE,
                      .collection = ch->c->num,
                      .model = info->fingerprint_bytes,
@@ -399,13 +410,7 @@ static akin_status swap_models(change *ch)
         akin__thaw(ch->c);
     }
     akin__view_release(fresh);
-    if (!rc) {
-        akin_write op = {.kind = AKIN_WRITE_FORGET,
-                         .collection = ch->c->num,
-                         .model = old->fingerprint};
-        rc = write_one(ch, &op);
-        if (!rc) rc = akin_dir_remove(old->dir, ch->err);
-    }
+    if (!rc) rc = forget(ch, old->fingerprint);
     akin__view_release(old);
     return rc;
 }
@@ -462,7 +467,10 @@ akin_status akin__reindex(akin_engine *engine, const char *collection,
                            "the collection holds raw vectors: there is nothing "
                            "to embed");
         akin__view_release(view);
-        if (!rc && !same) rc = change_model(ch, &from);
+        if (!rc && !same)
+            rc = change_model(ch, &from);
+        else if (!rc && from.other.present)
+            rc = forget(ch, from.other.model);
     }
     akin_collection_clear(&from);
     akin__collection_release(ch->c);

@@ -167,6 +167,14 @@ static akin_status open_space(akin_engine *engine, akin__view *view,
     return rc;
 }
 
+char *akin__view_dir(const akin_engine *engine, uint32_t collection,
+                     const uint8_t fingerprint[AKIN_HASH_BYTES])
+{
+    char hex[2 * AKIN_HASH_BYTES + 1];
+    akin_hex(fingerprint, AKIN_HASH_BYTES, hex);
+    return akin_format("%s/%u/%.16s", engine->index_dir, collection, hex);
+}
+
 static akin_status try_open(akin_engine *engine, const akin_collection *from,
                             unsigned wipe, akin__view **out, akin_error *err)
 {
@@ -179,9 +187,7 @@ static akin_status try_open(akin_engine *engine, const akin_collection *from,
     view->raw = all_zero(view->fingerprint, AKIN_HASH_BYTES);
     view->dim = from->current.dim;
 
-    /* by collection and fingerprint: those of two models never share one */
-    view->dir = akin_format("%s/%u/%.16s", engine->index_dir, from->collection,
-                            view->hex);
+    view->dir = akin__view_dir(engine, from->collection, view->fingerprint);
     akin_status rc = view->dir ? AKIN_OK : akin__nomem(err);
     if (!rc) rc = akin__drift_open(view->dim, &view->drift, err);
     if (!rc && !view->raw) {

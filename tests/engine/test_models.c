@@ -196,6 +196,66 @@ static void a_change_of_model_is_like_starting_with_it(void **state)
     akin_free(dir);
 }
 
+static void write_op(akin_engine *engine, akin_write op)
+{
+    must(akin_storage_write(engine->storage, &op, 1, NULL, err));
+}
+
+static bool has_other_model(akin_engine *engine, uint32_t num)
+{
+    akin_collection c;
+    must(akin_storage_collection_by_num(engine->storage, num, &c, err));
+    bool other = c.other.present;
+    akin_collection_clear(&c);
+    return other;
+}
+
+/* The process ended between the swap and what comes after it, or before it: in
+ * the store both are a collection that knows another model. */
+static void what_a_change_of_model_left_goes_with_the_next_call(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    akin_engine *engine = open_engine(dir, STARTER);
+    akin__model *tiny;
+    akin__collection *c;
+    float vector[192] = {1};
+    akin_item_input item = {
+        .id = akin_span_of("a"), .vector = vector, .dim = 192};
+    akin_put_result result;
+    struct stat st;
+
+    must(akin_engine_create(engine, "c", NULL, err));
+    must(akin_engine_put(engine, "c", &item, 1, NULL, &result, err));
+    assert_int_equal(result.status, AKIN_OK);
+    must(akin__model_get(engine, TINY, &tiny, err));
+    must(akin__collection_find(engine, "c", &c, err));
+    const uint8_t *other = tiny->info->fingerprint_bytes;
+    write_op(engine, (akin_write){.kind = AKIN_WRITE_CHANGE,
+                                  .collection = c->num,
+                                  .model = other,
+                                  .model_path = akin_span_of(tiny->dir),
+                                  .dim = tiny->info->dim});
+    char *folder = akin__view_dir(engine, c->num, other);
+    must(akin_dir_make(folder, err));
+    assert_true(has_other_model(engine, c->num));
+    must(akin_engine_reindex(engine, "c", STARTER, NULL, NULL, NULL, err));
+    assert_false(has_other_model(engine, c->num));
+    assert_int_equal(stat(folder, &st), -1);
+
+    akin_query_term term = {
+        .kind = AKIN_TERM_VECTOR, .weight = 1, .vector = vector, .dim = 192};
+    char *found = answer(engine, term);
+    assert_string_equal(found, "a 1.00000\n");
+    must_be_clean(engine);
+    akin_free(found);
+    akin_free(folder);
+    akin__collection_release(c);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(dir);
+}
+
 static void
 a_picture_without_its_file_is_embedded_from_its_thumbnail(void **state)
 {
@@ -440,6 +500,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_fingerprints_never_meet),
         cmocka_unit_test(a_change_of_model_is_like_starting_with_it),
+        cmocka_unit_test(what_a_change_of_model_left_goes_with_the_next_call),
         cmocka_unit_test(
             a_picture_without_its_file_is_embedded_from_its_thumbnail),
         cmocka_unit_test(indexes_are_rebuilt_from_the_store),
