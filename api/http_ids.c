@@ -55,13 +55,15 @@ akin_status akin__http_id(const json_t *value, char **out, akin_error *err)
     return rc;
 }
 
-/* Decimal digits as a machine would write them, not above 2^64 - 1. */
+/* Decimal digits as a machine would write them, not above 2^63 - 1: larger
+ * numbers are not read in a request, so one that is answered could never be
+ * asked for. */
 static bool is_integer(const char *id)
 {
     size_t n = strspn(id, "0123456789");
 
-    if (!n || id[n] || n > 20 || (id[0] == '0' && n > 1)) return false;
-    return n < 20 || strcmp(id, "18446744073709551615") <= 0;
+    if (!n || id[n] || n > 19 || (id[0] == '0' && n > 1)) return false;
+    return n < 19 || strcmp(id, "9223372036854775807") <= 0;
 }
 
 void akin__http_id_write(akin_buf *out, const char *id)

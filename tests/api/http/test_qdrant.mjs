@@ -357,6 +357,29 @@ test('scroll pages through everything once', async () => {
   assert.equal(new Set(seen).size, 6);
 });
 
+test('every id can be asked for as it is answered', async () => {
+  await client.createCollection('large', {vectors: {size: 2, distance: 'Cosine'}});
+  const ids = ['0', '9223372036854775806', '9223372036854775807', '"9223372036854775808"', '"18446744073709551615"', '"18446744073709551616"', '"00"'];
+  const points = ids.map((id, i) => `{"id":${id},"vector":[1,${i}]}`);
+  assert.equal((await ask(server, 'PUT', '/collections/large/points', `{"points":[${points}]}`)).status, 200);
+  const post = async (path, body) => {
+    const reply = await fetch(`${server.url}/collections/large/points${path}`, {method: 'POST', body});
+    const text = await reply.text(); // JSON.parse would round the numbers
+    assert.equal(reply.status, 200, `${body}: ${text}`);
+    return text;
+  };
+  const seen = [];
+  for (let offset = 'null'; seen.length === 0 || offset !== 'null';) {
+    assert.ok(seen.length < ids.length);
+    const text = await post('/scroll', `{"limit":1,"offset":${offset}}`);
+    seen.push(/"id":([^,]*),/.exec(text)[1]);
+    offset = /"next_page_offset":([^}]*)\}/.exec(text)[1];
+  }
+  assert.deepEqual(seen.toSorted(), ids.toSorted());
+  for (const id of seen) assert.ok((await post('', `{"ids":[${id}]}`)).includes(`"id":${id},`), id);
+  await client.deleteCollection('large');
+});
+
 test('payloads are set, overwritten, deleted, cleared', async () => {
   const payload = async (id) => (await client.retrieve('cities', {ids: [id]}))[0].payload;
   await client.setPayload('cities', {payload: {price: 2, size: 'L'}, points: [1, 2]});
