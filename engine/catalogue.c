@@ -23,7 +23,7 @@ typedef enum { ID, IMAGE, CAPTION, VECTOR, ATTRIBUTE } role;
 struct akin__catalogue {
     FILE *file;
     char separator; /* 0: JSONL */
-    uint64_t line, size;
+    uint64_t line;
     akin_buf row;               /* CSV: cells, each with its NUL */
     size_t starts[MAX_COLUMNS]; /* of cells in row */
     size_t cells;
@@ -363,8 +363,6 @@ akin_status akin__catalogue_open(const char *path, akin__catalogue **out,
         akin_free(c);
         return akin_fail_errno(err, e, "cannot open %s", path);
     }
-    if (!fseeko(c->file, 0, SEEK_END)) c->size = (uint64_t)ftello(c->file);
-    rewind(c->file);
     if (!strcasecmp(extension(path), "csv")) c->separator = ',';
     if (!strcasecmp(extension(path), "tsv")) c->separator = '\t';
     if (c->separator) rc = read_header(c, err);
@@ -391,11 +389,4 @@ akin_status akin__catalogue_next(akin__catalogue *c, akin__row *row,
 {
     memset(row, 0, sizeof *row);
     return c->separator ? next_csv(c, row, err) : next_json(c, row, err);
-}
-
-uint64_t akin__catalogue_bytes(const akin__catalogue *c, uint64_t *total)
-{
-    off_t at = ftello(c->file);
-    *total = c->size;
-    return at > 0 ? (uint64_t)at : 0;
 }

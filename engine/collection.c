@@ -600,11 +600,7 @@ akin_status akin_engine_drop(akin_engine *engine, const char *name,
     akin__jobs_cancel_collection(engine->jobs, name);
     akin__freeze(c);
     pthread_mutex_lock(&engine->lock);
-    akin__collection **link = &engine->collections;
-    while (*link && *link != c)
-        link = &(*link)->next;
-    bool mine = *link == c;
-    if (mine) *link = c->next;
+    bool mine = take_out(engine, c);
     pthread_mutex_unlock(&engine->lock);
 
     if (mine) {

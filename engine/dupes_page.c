@@ -86,15 +86,10 @@ static int compare_edges(const void *a, const void *b)
     return x->edge.num < y->edge.num ? -1 : x->edge.num > y->edge.num;
 }
 
-static int compare_nums(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
-}
-
 static size_t place_of(const paging *p, uint64_t num)
 {
-    const uint64_t *at = bsearch(&num, p->nums, p->n, sizeof num, compare_nums);
+    const uint64_t *at =
+        bsearch(&num, p->nums, p->n, sizeof num, akin__compare_nums);
     return at ? (size_t)(at - p->nums) : SIZE_MAX;
 }
 
@@ -179,13 +174,6 @@ static akin_status form_groups(paging *p, size_t *ngroups, akin_error *err)
 
 /* ---- members ------------------------------------------------------------------------ */
 
-static bool copy_text(char **out, akin_span text)
-{
-    if (!text.data) return true;
-    *out = akin_strndup(text.data, text.size);
-    return *out != NULL;
-}
-
 typedef struct {
     akin_dupe_group *group;
     bool failed;
@@ -196,10 +184,10 @@ static bool fill_member(void *user, size_t at, const akin_item *item)
 {
     filling *f = user;
     akin_item_info *out = &f->group->members[at].item;
-    if (!copy_text(&out->id, item->id) ||
-        !copy_text(&out->attributes, item->attributes) ||
-        !copy_text(&out->path, item->source) ||
-        !copy_text(&out->format, item->format))
+    if (!akin__copy_text(&out->id, item->id) ||
+        !akin__copy_text(&out->attributes, item->attributes) ||
+        !akin__copy_text(&out->path, item->source) ||
+        !akin__copy_text(&out->format, item->format))
         f->failed = true;
     out->added_ms = item->created_ms;
     out->changed_ms = item->changed_ms;

@@ -39,6 +39,26 @@ bool akin__span_equal(akin_span a, akin_span b)
     return a.size == b.size && (!a.size || !memcmp(a.data, b.data, a.size));
 }
 
+bool akin__copy_text(char **out, akin_span text)
+{
+    if (!text.data) return true;
+    *out = akin_strndup(text.data, text.size);
+    return *out != NULL;
+}
+
+int akin__compare_nums(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+bool akin__go_on(void *user, const char *phase, uint64_t done, uint64_t total)
+{
+    const akin_engine *engine = user;
+    (void)phase, (void)done, (void)total;
+    return !atomic_load(&engine->stop);
+}
+
 /* Bytes of the well-formed UTF-8 sequence at p; 0: there is none. */
 static size_t sequence(const uint8_t *p, size_t left)
 {
@@ -80,13 +100,6 @@ akin_status akin__check_id(akin_span id, akin_error *err)
 
 /* ---- maintenance -------------------------------------------------------------------- */
 
-static bool go_on(void *user, const char *phase, uint64_t done, uint64_t total)
-{
-    const akin_engine *engine = user;
-    (void)phase, (void)done, (void)total;
-    return !atomic_load(&engine->stop);
-}
-
 /* A build that failed fails again, mostly: on a full disk it would write and
  * delete all the time. */
 static void build_later(akin__view *view, akin_space space, uint64_t started)
@@ -106,7 +119,7 @@ void akin__build_if_wanted(akin__collection *c, akin_space space)
         akin_error error = {0};
         akin_status rc =
             akin__space_build(c, view, space, need == AKIN_BUILD_RETRAIN, NULL,
-                              go_on, c->engine, &report, &error);
+                              akin__go_on, c->engine, &report, &error);
         if (!rc) {
             akin_log(AKIN_LOG_INFO, "index of \"%s\": %s", c->name, report.why);
         } else if (rc != AKIN_CANCELLED && rc != AKIN_BUSY) {

@@ -484,8 +484,6 @@ void akin__catalogue_close(akin__catalogue *catalogue);
  * which the next call goes on (row->line says which). */
 akin_status akin__catalogue_next(akin__catalogue *catalogue, akin__row *row,
                                  akin_error *err);
-uint64_t akin__catalogue_bytes(const akin__catalogue *catalogue,
-                               uint64_t *total); /* read so far */
 
 /* "title, keyword, keyword" from an SVG's Dublin Core metadata; NULL when it
  * has none or is not sound. For akin_free. */
@@ -663,5 +661,11 @@ bool akin__is_utf8(akin_span text);
 akin_status akin__check_id(akin_span id, akin_error *err);
 uint32_t akin__threads(const akin_engine *engine);
 bool akin__span_equal(akin_span a, akin_span b);
+/* A copy for akin_free in *out, which is left where text.data is NULL; false: out
+ * of memory. */
+bool akin__copy_text(char **out, akin_span text);
+int akin__compare_nums(const void *a, const void *b); /* uint64_t, for qsort */
+/* An akin_build_progress whose user is the engine: until that closes. */
+bool akin__go_on(void *user, const char *phase, uint64_t done, uint64_t total);
 
 #endif

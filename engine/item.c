@@ -45,13 +45,6 @@ void akin_item_info_clear(akin_item_info *item)
 }
 
 /* A copy with a NUL; absent stays NULL. false: out of memory. */
-static bool copy_text(char **out, akin_span text)
-{
-    if (!text.data) return true;
-    *out = akin_strndup(text.data, text.size);
-    return *out != NULL;
-}
-
 akin_status akin_engine_get(akin_engine *engine, const char *collection,
                             akin_span id, akin_item_info *out, akin_error *err)
 {
@@ -64,11 +57,11 @@ akin_status akin_engine_get(akin_engine *engine, const char *collection,
     rc = get_item(c, id, AKIN_WITH_VECTORS | AKIN_WITH_CAPTION, &item, err);
     akin__collection_release(c);
     if (rc) return rc;
-    if (!copy_text(&out->id, item.id) ||
-        !copy_text(&out->caption, item.caption) ||
-        !copy_text(&out->attributes, item.attributes) ||
-        !copy_text(&out->path, item.source) ||
-        !copy_text(&out->format, item.format))
+    if (!akin__copy_text(&out->id, item.id) ||
+        !akin__copy_text(&out->caption, item.caption) ||
+        !akin__copy_text(&out->attributes, item.attributes) ||
+        !akin__copy_text(&out->path, item.source) ||
+        !akin__copy_text(&out->format, item.format))
         rc = akin__nomem(err);
     out->added_ms = item.created_ms;
     out->changed_ms = item.changed_ms;
@@ -422,12 +415,6 @@ static uint64_t next_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* Drawing n of N with repetition: which draws meet the same item is decided
  * first (on numbers 0..N-1), then as many distinct items are drawn as differ. */
 static akin_status repeat_ids(akin_ids *ids, size_t n, uint64_t total,
@@ -441,14 +428,14 @@ static akin_status repeat_ids(akin_ids *ids, size_t n, uint64_t total,
     if (!rc && ids->n) {
         for (size_t i = 0; i < n; i++)
             sorted[i] = draws[i] = next_random(state) % total;
-        qsort(sorted, n, sizeof *sorted, by_value);
+        qsort(sorted, n, sizeof *sorted, akin__compare_nums);
         size_t distinct = 0;
         for (size_t i = 0; i < n; i++)
             if (!i || sorted[i] != sorted[i - 1])
                 sorted[distinct++] = sorted[i];
         for (size_t i = 0; i < n; i++) {
-            uint64_t *at =
-                bsearch(&draws[i], sorted, distinct, sizeof *sorted, by_value);
+            uint64_t *at = bsearch(&draws[i], sorted, distinct, sizeof *sorted,
+                                   akin__compare_nums);
             out[i] = ids->ids[(size_t)(at - sorted) % ids->n];
         }
         akin_free(ids->ids);

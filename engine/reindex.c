@@ -144,19 +144,13 @@ static char *copy_span(akin_span text)
     return text.data ? akin_strndup(text.data, text.size) : NULL;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static bool take_item(void *user, size_t at, const akin_item *item)
 {
     change *ch = user;
     (void)at;
     ch->last = item->num;
     if (ch->nfailed && bsearch(&item->num, ch->failed, ch->nfailed,
-                               sizeof *ch->failed, by_number))
+                               sizeof *ch->failed, akin__compare_nums))
         return true;
     todo *t = &ch->items[ch->n++];
     memset(t, 0, sizeof *t);
@@ -288,7 +282,7 @@ static akin_status store_slice(change *ch)
     delta.done = ch->n;
     akin__meter_add(ch->meter, &delta);
     if (ch->nfailed)
-        qsort(ch->failed, ch->nfailed, sizeof *ch->failed, by_number);
+        qsort(ch->failed, ch->nfailed, sizeof *ch->failed, akin__compare_nums);
     return rc;
 }
 

@@ -289,13 +289,6 @@ akin_status akin__view_renew(akin__collection *c, akin__view *damaged,
     return rc;
 }
 
-static bool go_on(void *user, const char *phase, uint64_t done, uint64_t total)
-{
-    const akin_engine *engine = user;
-    (void)phase, (void)done, (void)total;
-    return !atomic_load(&engine->stop);
-}
-
 void akin__view_verify(akin__collection *c)
 {
     akin__view *view = akin__view_hold(c);
@@ -303,7 +296,7 @@ void akin__view_verify(akin__collection *c)
     akin_status rc = AKIN_OK;
 
     for (int i = 0; i < AKIN_SPACES && !rc; i++)
-        rc = akin_index_verify(view->index[i], go_on, c->engine, &why);
+        rc = akin_index_verify(view->index[i], akin__go_on, c->engine, &why);
     if (rc == AKIN_CORRUPT)
         rc = akin__view_renew(c, view, why.message, &error);
     else
