@@ -104,7 +104,7 @@ static const akin_option table[] = {
     UINT("http.idle-timeout", "60", 1, 86400, RESTART,
          "seconds after which a silent HTTP connection is closed"),
     UINT("http.query-timeout", "30000", 1, 3600e3, RESTART,
-         "milliseconds that one search over HTTP may take"),
+         "milliseconds that the searches of one HTTP request may take"),
     REAL("slow-log", "1000", 0, 3600e3, LIVE,
          "milliseconds from which a request is logged, and kept for SLOWLOG; "
          "0: none is"),

@@ -626,11 +626,22 @@ static void shutdown_command(void **state)
 static void term_while_waiting(void **state)
 {
     served own = {0};
+    char path[96], request[160];
     (void)state;
     serve(&own, NULL);
+    snprintf(path, sizeof path, "%s/many.csv", own.dir);
+    FILE *f = fopen(path, "w"); /* a minute of work */
+    assert_non_null(f);
+    fputs("id,caption\n", f);
+    for (int i = 0; i < 200000; i++)
+        fprintf(f, "i%d,the %d. of many\n", i, i);
+    assert_int_equal(fclose(f), 0);
     int fd = dial(&own);
+    snprintf(request, sizeof request, "AKIN.INGEST c %s", path);
+    expect_reply(fd, request, ":1\n");
     send_text(fd, "AKIN.JOB WAIT 1 60000\r\nAKIN.JOB WAIT 1 60000\r\n");
-    nap_ms(100);
+    struct pollfd waits = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&waits, 1, 100), 0);
     assert_int_equal(serve_end(&own, SIGTERM), 0);
     close(fd);
     served_clear(&own);
