@@ -363,7 +363,8 @@ def main():
     os.replace(tmp, a.work / "data.jsonl")
     for split in ("train", "test"):
         print(split, dict(Counter(r["source"] for r in rows if r["split"] == split)))
-    missing = set(maker.held) - {(r["source"], r["name"]) for r in rows}
+    drawn = {r["source"] for r in rows}                  # without --clothing there is none
+    missing = {(s, n) for s, n in maker.held if s in drawn} - {(r["source"], r["name"]) for r in rows}
     print(len(rows), "pictures")
     if missing:
         raise SystemExit(f"{len(missing)} held-out pictures are missing, such as {sorted(missing)[0]}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check what the training promises, on a few random pictures, in about a minute: a run that was stopped and started
+"""Check what the training promises, on a few random pictures, in 15 s: a run that was stopped and started
 again ends with the same weights as an unbroken one, a branch becomes a model folder that loads, drawing goes on where
 it was killed, a vocabulary says every text.
 

@@ -29,6 +29,8 @@ class Data:
     def __init__(self, work, cfg, tokenizer):
         self.cfg, self.size = cfg, cfg["shape"]["vision"]["image"]
         self.tok = Tokenizer(tokenizer)
+        if len(self.tok.vocab) != cfg["shape"]["vocab"]:
+            raise SystemExit(f"{tokenizer} has {len(self.tok.vocab)} tokens, the configuration {cfg['shape']['vocab']}")
         self.rows = rows = [r for r in map(json.loads, open(work / "data.jsonl")) if r["split"] == "train"]
         self.px = np.memmap(work / "images.u8", np.uint8, "r").reshape(-1, STORED, STORED, 4)
         self.at = np.array([r["row"] for r in rows])

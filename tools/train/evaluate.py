@@ -158,6 +158,8 @@ class Evaluation:
 
     def clothing(self):
         cx = np.nonzero(self.test & (self.kind == "clothing"))[0]
+        if not len(cx):
+            return
         label = np.array([r["concept"].split(":")[1] if r["kind"] == "clothing" else "" for r in self.rows])
         colour = [r["colour"] for r in self.rows]
         q = {}

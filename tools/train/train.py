@@ -84,6 +84,8 @@ def losses(net, proxies, batch, keep, cfg, amp, contrast=several_positives):
     scale = net.logit_scale.exp()
     views = [contrast(scale * tx[v * n:(v + 1) * n] @ im.T, mask) for v, mask in enumerate(batch["masks"])]
     out = {"contrast": sum(views) / len(views)}
+    if not any(w[k] for k in w if k != "contrast"):
+        return w["contrast"] * out["contrast"], out
     every, cls = torch.cat([im, tx]), batch["cls"]
     words = torch.cat([batch["words"][:n]] * (1 + len(views)) + [batch["words"][n:]])
     with amp():
@@ -172,16 +174,17 @@ class Run:
         for group, rates in zip(self.opt.param_groups, now):     # those of the configuration, which may have changed
             group.update(rates)
         self.step, self.seconds = c["step"], c["seconds"]
-        if c["classes"] == self.data.class_names and c["words"] == self.data.word_names:
-            self.proxies.load_state_dict(c["proxies"])
-        else:
+        if c["classes"] != self.data.class_names or c["words"] != self.data.word_names:
             raise SystemExit("data.jsonl has other classes or words than the checkpoint: start a new run with --init")
+        if c.get("merges", self.data.tok.rank) != self.data.tok.rank:            # older checkpoints do not say
+            raise SystemExit(f"{self.cfg['tokenizer']} has another vocabulary than the checkpoint was trained with")
+        self.proxies.load_state_dict(c["proxies"])
 
     def save(self, path):
         tmp = path.with_suffix(".tmp")
         torch.save({"net": self.net.state_dict(), "ema": self.ema.state_dict(), "proxies": self.proxies.state_dict(),
                     "opt": self.opt.state_dict(), "step": self.step, "seconds": self.seconds,
-                    "classes": self.data.class_names, "words": self.data.word_names}, tmp)
+                    "classes": self.data.class_names, "words": self.data.word_names, "merges": self.data.tok.rank}, tmp)
         os.replace(tmp, path)
 
     def train_step(self, batch, rate, keep, amp):
@@ -225,7 +228,7 @@ def main():
     branch = bool(a.decay or a.minutes)
     first, last = run.step, run.step + (a.decay or a.steps or 10 ** 9)
     feed = iter(torch.utils.data.DataLoader(Steps(data, first), batch_size=None, num_workers=1, prefetch_factor=4))
-    log, begin = [], time.time()
+    log, rate, begin = [], 1.0, time.time()
     saved = t0 = begin
     while run.step < last and not stopped:
         done = (run.step - first) / a.decay if a.decay else (t0 - begin) / (60 * a.minutes) if a.minutes else 0
