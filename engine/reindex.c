@@ -86,7 +86,9 @@ akin_status akin__rebuild(akin_engine *engine, const char *collection,
     for (bool replaced = true; replaced && rc != AKIN_CANCELLED;) {
         akin__view *view = akin__view_hold(c);
         rc = build_every_space(c, view, &shape, meter, err);
+        pthread_mutex_lock(&c->renewing); /* one under way has swept already */
         akin__view *now = akin__view_hold(c);
+        pthread_mutex_unlock(&c->renewing);
         replaced = now != view;
         akin__view_release(now);
         akin__view_release(view);

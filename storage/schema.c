@@ -142,7 +142,7 @@ const char *const akin__schema[] = {
     "  last INTEGER NOT NULL, times INTEGER NOT NULL, who TEXT NOT NULL,"
     "  what TEXT NOT NULL, detail TEXT NOT NULL);",
 
-    "DROP INDEX items_source;", /* which no question used */
+    "DROP INDEX IF EXISTS items_source;", /* which no question used */
 };
 const uint32_t akin__schema_steps = sizeof akin__schema / sizeof *akin__schema;
 
