@@ -98,24 +98,44 @@ static bool full(const grouping *g)
     return g->n == g->limit;
 }
 
+/* The largest limit that is not refused, for all searches that the first round
+ * made: each finds limit + offset then, but those of prefetches, which have
+ * limits of their own. */
+static size_t most_wanted(const akin_http_call *call, size_t offset)
+{
+    const json_t *prefetch = json_object_get(call->json, "prefetch");
+    size_t most = AKIN_QUERY_MAX_K;
+
+    if (!json_is_object(prefetch) && !json_array_size(prefetch) &&
+        call->searches * most > AKIN_HTTP_MOST_MATCHES)
+        most = AKIN_HTTP_MOST_MATCHES / call->searches;
+    return most > offset ? most - offset : 0;
+}
+
+/* Each round is a question of its own, with all it may find: of the one before
+ * nothing is kept. */
 static akin_status collect(akin_http_call *call, grouping *g,
                            akin_http_hits *hits, akin_error *err)
 {
     size_t wanted = g->limit * g->size * 4;
-    akin_status rc = AKIN_OK;
-    json_t *body = json_copy(call->json);
+    uint64_t offset = 0;
+    akin_status rc = akin_json_get_uint(call->json, "offset", 0,
+                                        AKIN_QUERY_MAX_K - 100, &offset, err);
+    json_t *body = rc ? NULL : json_copy(call->json);
 
+    if (rc) return rc;
     if (!body) return akin_fail(err, AKIN_NOMEM, "out of memory");
+    if (wanted < 100) wanted = 100;
+    if (wanted > AKIN_QUERY_MAX_K - offset) wanted = AKIN_QUERY_MAX_K - offset;
     for (;;) {
-        if (wanted < 100) wanted = 100;
-        if (wanted > AKIN_QUERY_MAX_K) wanted = AKIN_QUERY_MAX_K;
         akin__http_hits_clear(hits);
         json_object_set_new(body, "limit", json_integer((json_int_t)wanted));
         rc = akin__http_query_run(call, body, 10, hits, err);
         if (rc) break;
         sort_in(g, hits);
-        if (full(g) || hits->n < wanted || wanted == AKIN_QUERY_MAX_K) break;
-        wanted *= 4;
+        size_t most = most_wanted(call, offset);
+        if (full(g) || hits->n < wanted || wanted >= most) break;
+        wanted = wanted * 4 < most ? wanted * 4 : most;
     }
     json_decref(body);
     return rc;

@@ -56,6 +56,8 @@ void akin__http_hits_sort(akin_http_hits *hits);
 akin_status akin__http_hits_adopt(akin_http_hits *hits, akin_http_hits *from,
                                   akin_error *err) AKIN_MUST_CHECK;
 
+#define AKIN_HTTP_MOST_MATCHES 100000 /* of all searches of one question */
+
 /* What one question wants beside its terms. */
 typedef struct {
     akin_query_space space;

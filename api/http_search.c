@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define MOST_SEARCHES 64 /* of one question; as many as it has examples */
-#define MOST_MATCHES  100000
 
 /* ---- hits ------------------------------------------------------------------- */
 
@@ -165,12 +164,12 @@ static akin_status count_search(akin_http_call *call, uint32_t limit,
                          "a question may be made of at most %d searches (of "
                          "its prefetches and examples)",
                          MOST_SEARCHES);
-    if (call->matches > MOST_MATCHES)
+    if (call->matches > AKIN_HTTP_MOST_MATCHES)
         return akin_fail(err, AKIN_INVALID,
                          "the searches that a question is made of may find at "
-                         "most %d in all: lower the limits of its prefetches, "
-                         "or give fewer examples",
-                         MOST_MATCHES);
+                         "most %d in all: lower its limit and offset, those of "
+                         "its prefetches, or give fewer examples",
+                         AKIN_HTTP_MOST_MATCHES);
     return akin__http_check_time(call, err);
 }
 

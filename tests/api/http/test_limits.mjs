@@ -43,6 +43,22 @@ test('the searches of a question find so much together', async () => {
   assert.match(more.body.status.error, /at most 100000 in all/);
 });
 
+test('groups are looked for as far as a question may go', async () => {
+  await ask(server, 'PUT', '/collections/b', {vectors: {size: 2, distance: 'Cosine'}});
+  const points = Array.from({length: 600}, (_, i) => ({...point(i), payload: {odd: i % 2}}));
+  assert.equal((await ask(server, 'PUT', '/collections/b/points', {points})).status, 200);
+  const groups = async (body) => {
+    const reply = await ask(server, 'POST', '/collections/b/points/query/groups', {group_by: 'odd', ...body});
+    assert.equal(reply.status, 200, JSON.stringify(reply.body));
+    assert.equal(reply.body.result.groups.length, 2); // of the ten that are wanted
+  };
+  // 64 times 480 are few enough, 64 times 1,920 are not
+  const positive = Array.from({length: 64}, (_, i) => i);
+  for (const strategy of ['best_score', 'sum_scores']) await groups({query: {recommend: {positive, strategy}}});
+  await groups(fused(times(10, {query: 1, limit: 10000})));
+  await groups({query: 1, limit: 1000, offset: 5});
+});
+
 test('what a prefetch found is scored anew and shown, however deep', async () => {
   const probe = {query: [1, 0], limit: 5, with_payload: true};
   const plain = (await query(probe)).body.result;
