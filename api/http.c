@@ -698,10 +698,15 @@ static void handle_closed(uv_handle_t *handle)
 /* Workers are done, and so is what they wrote, or its readers take too long. */
 static void stop_if_quiet(akin_http *http)
 {
-    bool late = akin_mono_ns() - http->stop_ns > STOP_SECONDS * 1000000000ull;
+    uint64_t now = akin_mono_ns();
 
-    if (http->stopped || http->stats.in_flight) return;
-    if (http->calls && !late) return;
+    if (http->stopped) return;
+    if (http->stats.in_flight) {
+        http->quiet_ns = now;
+        return;
+    }
+    if (http->calls && now - http->quiet_ns <= STOP_SECONDS * 1000000000ull)
+        return;
     akin__http_events_stop(http);
     MHD_run(http->daemon);
     http->stopped = true;
@@ -730,7 +735,7 @@ static void stop_guest(void *arg)
 
     if (http->stopping) return;
     http->stopping = true;
-    http->stop_ns = akin_mono_ns();
+    http->quiet_ns = akin_mono_ns();
     MHD_quiesce_daemon(http->daemon);
     close(http->listener);
     http->listener = -1;

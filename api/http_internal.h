@@ -113,8 +113,8 @@ struct akin_http {
     int listener;
     uint16_t port;
     bool stopping, stopped;
-    bool closed_one; /* a connection, in this turn */
-    uint64_t stop_ns;
+    bool closed_one;   /* a connection, in this turn */
+    uint64_t quiet_ns; /* stopping: since then no worker is at a request */
     size_t calls;      /* request structs alive */
     size_t held_bytes; /* in their bodies, and in replies to those not at
                           their end */

@@ -76,8 +76,8 @@ typedef struct {
 akin_status akin__http_want_read(const json_t *body, uint32_t limit,
                                  akin_http_want *out,
                                  akin_error *err) AKIN_MUST_CHECK;
-/* AKIN_TIMEOUT when the request has had its time, AKIN_BUSY when the server
- * stops. */
+/* AKIN_TIMEOUT when the request has had its time. A server that stops lets it
+ * have that. */
 akin_status akin__http_check_time(const akin_http_call *call,
                                   akin_error *err) AKIN_MUST_CHECK;
 /* Searches for the terms and adds what it finds, in what is left of the

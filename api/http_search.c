@@ -147,8 +147,6 @@ static akin_status too_late(const akin_http_call *call, akin_error *err)
 
 akin_status akin__http_check_time(const akin_http_call *call, akin_error *err)
 {
-    if (atomic_load(&call->service->stopping))
-        return akin_fail(err, AKIN_BUSY, "the server is stopping");
     return akin_mono_ns() < call->deadline_ns ? AKIN_OK : too_late(call, err);
 }
 

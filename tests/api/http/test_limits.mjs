@@ -91,6 +91,22 @@ test('all searches of a request have its time together', async () => {
   }
 });
 
+test('a question has its time while the server stops', async () => {
+  const own = await startServer();
+  await ask(own, 'PUT', '/collections/a', {vectors: {size: 2, distance: 'Cosine'}});
+  await ask(own, 'PUT', '/collections/a/points', {points: Array.from({length: 300}, (_, i) => point(i))});
+  const one = fused(times(4, fused(times(16, {query: 1, limit: 50}))));
+  let answered = false;
+  const long = ask(own, 'POST', '/collections/a/points/query/batch', {searches: times(64, one)});
+  long.finally(() => { answered = true; }).catch(() => {});
+  const both = async () => /^akin_http_in_flight 2$/m.test((await ask(own, 'GET', '/metrics')).body); // metrics is one
+  while (!answered && !(await both()));
+  const [reply, code] = await Promise.all([long, own.stop()]);
+  assert.equal(reply.status, 200, JSON.stringify(reply.body.status));
+  assert.equal(reply.body.result.length, 64);
+  assert.equal(code, 0);
+});
+
 test('the reply to endless lines ends, and counts while they come', async () => {
   const small = await startServer(['--http-max-body', '64K']);
   const open = () => http(`${small.url}/collections/a/points/bulk`, {method: 'POST', headers: {'transfer-encoding': 'chunked'}});
