@@ -11,7 +11,7 @@
 /* ---- one collection's life ----------------------------------------------------- */
 
 /* A collection without a name, in the store: of nobody any more. */
-static void drop_number(akin_engine *engine, uint32_t num)
+void akin__collection_drop(akin_engine *engine, uint32_t num)
 {
     akin_write op = {.kind = AKIN_WRITE_DROP, .collection = num};
     akin_error error = {0};
@@ -22,7 +22,7 @@ static void drop_number(akin_engine *engine, uint32_t num)
 
 static void collection_free(akin__collection *c)
 {
-    if (c->replaced) drop_number(c->engine, c->num);
+    if (c->replaced) akin__collection_drop(c->engine, c->num);
     for (size_t i = 0; i < AKIN__SELECTIONS; i++)
         akin__selection_release(c->selections[i]);
     akin_free(c->changes.ring);
@@ -164,7 +164,8 @@ akin_status akin__collections_open(akin_engine *engine, akin_error *err)
         rc = akin_storage_collection_by_num(engine->storage, l.nums[i], &from,
                                             err);
         bool hidden = !rc && *from.name == AKIN_HIDDEN;
-        if (hidden && !engine->read_only) drop_number(engine, l.nums[i]);
+        if (hidden && !engine->read_only)
+            akin__collection_drop(engine, l.nums[i]);
         if (!rc && !hidden) rc = collection_open(engine, &from, &c, err);
         if (!rc && !hidden) insert(engine, c);
         akin_collection_clear(&from);
@@ -539,7 +540,7 @@ static akin_status create(akin_engine *engine, const char *name,
     if (!rc) rc = collection_open(engine, &from, out, err);
     akin_collection_clear(&from);
     if (rc && result.num) /* as if it had never been */
-        drop_number(engine, (uint32_t)result.num);
+        akin__collection_drop(engine, (uint32_t)result.num);
     return rc;
 }
 
@@ -690,7 +691,7 @@ akin_status akin__collection_replace(akin_engine *engine, const char *name,
     }
     if (rc) {
         akin__collection_release(fresh);
-        drop_number(engine, num);
+        akin__collection_drop(engine, num);
     }
     return rc;
 }

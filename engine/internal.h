@@ -247,6 +247,9 @@ akin_status akin__collection_find_now(akin_engine *engine, const char *name,
 void akin__collection_hold(akin__collection *c);
 void akin__collection_release(akin__collection *c); /* no-op on NULL */
 akin_status akin__check_collection_name(const char *name, akin_error *err);
+/* Drops what the store has of collection `num`, which nobody uses; a failure is
+ * logged: without a name it goes at the next open. */
+void akin__collection_drop(akin_engine *engine, uint32_t num);
 /* Opens collection `num`, which has no name yet, and puts it in the place of
  * `name` (made when missing; not `replace` and there: AKIN_EXISTS); drops num
  * when that fails. */

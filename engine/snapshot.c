@@ -548,6 +548,7 @@ static akin_status recover_in(making *m, const char *collection,
     if (!rc && result.status) {
         if (err) *err = result.error;
         rc = result.status;
+        if (result.num) akin__collection_drop(m->engine, (uint32_t)result.num);
     }
     if (!rc)
         rc = akin__collection_replace(m->engine, collection,

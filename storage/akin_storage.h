@@ -249,7 +249,8 @@ typedef struct {
  * IMPORT dir (passed akin_storage_import_check): adds what is in there, in one
  *        transaction (other writes wait: about 10 s for a million items). The
  *        collection's name begins with AKIN_HIDDEN. The result's num is its
- *        number.
+ *        number; with a status, too, when it is there without its thumbnails
+ *        (disk full, snapshot damaged): to be dropped.
  * REPLACE collection, name, num: gives it that name, and the aliases of
  *        collection num, which had the name and now has a hidden one, until its
  *        last reader drops it (0: none).

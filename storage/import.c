@@ -156,7 +156,7 @@ static akin_status copy_thumbs(akin_storage *s, const char *dir,
     akin__conn thumbs = {0}, *to = &s->thumbs.conn;
 
     snprintf(path, sizeof path, "%s/thumbs.db", dir);
-    if (access(path, R_OK)) return AKIN_OK;
+    if (access(path, F_OK)) return AKIN_OK; /* made without */
     akin_status rc = akin__conn_open(path, false, true, 1u << 20, &thumbs, err);
     pthread_mutex_lock(&s->thumbs.mutex);
     if (!rc) rc = akin__exec(to, "BEGIN IMMEDIATE", err);
@@ -170,29 +170,28 @@ static akin_status copy_thumbs(akin_storage *s, const char *dir,
     return rc;
 }
 
-void akin__import_thumbs(akin_storage *s, const char *dir, uint64_t collection)
+akin_status akin__import_thumbs(akin_storage *s, const char *dir,
+                                uint64_t collection, akin_error *err)
 {
     char path[4300];
     akin__conn from = {0};
     akin__copying c = {.from = &from, .anew = true};
-    akin_error error = {0};
     int64_t number, first;
 
-    if (!s->thumbs.open) return;
     snprintf(path, sizeof path, "%s/akin.db", dir);
-    akin_status rc =
-        akin__conn_open(path, false, true, 16u << 20, &from, &error);
-    if (!rc) rc = akin__one(&from, &number, NULL, &error, only_collection, "");
+    akin_status rc = akin__conn_open(path, false, true, 16u << 20, &from, err);
+    if (!rc) rc = akin__one(&from, &number, NULL, err, only_collection, "");
     if (!rc)
-        rc = akin__one(&s->write.conn, &first, NULL, &error,
+        rc = akin__one(&s->write.conn, &first, NULL, err,
                        "SELECT min(num) FROM items INDEXED BY items_collection"
                        " WHERE collection = ?1",
                        "u", collection);
     if (!rc) {
         c.collection = (uint32_t)number;
         c.nums = first - 1;
-        rc = copy_thumbs(s, dir, &c, &error);
+        rc = copy_thumbs(s, dir, &c, err);
     }
     akin__conn_close(&from);
-    if (rc) akin_log(AKIN_LOG_WARN, "thumbnails: %s", error.message);
+    if (rc == AKIN_CORRUPT) return refuse("its thumbnails", err);
+    return rc ? akin_fail_prefix(err, rc, "thumbnails") : AKIN_OK;
 }

@@ -169,9 +169,9 @@ akin_status akin__op_aliases(akin__writing *w, const akin_write *op,
 akin_status akin__op_import(akin__writing *w, const akin_write *op,
                             akin_write_result *result, akin_error *err);
 /* After the commit: the thumbnails of what was imported, as `collection`, out of
- * the directory. */
-void akin__import_thumbs(akin_storage *storage, const char *dir,
-                         uint64_t collection);
+ * the directory: all or none. */
+akin_status akin__import_thumbs(akin_storage *storage, const char *dir,
+                                uint64_t collection, akin_error *err);
 akin_status akin__op_audit(akin__writing *w, const akin_write *op,
                            akin_write_result *result, akin_error *err);
 akin_status akin__op_dupes(akin__writing *w, const akin_write *op,

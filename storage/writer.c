@@ -111,11 +111,15 @@ static void after_commit(akin_storage *s, const akin__call *c)
     }
 }
 
+/* What is imported may have no picture elsewhere to make a thumbnail from. */
 static void import_thumbs(akin_storage *s, const akin__call *c)
 {
-    for (size_t i = 0; i < c->n; i++)
-        if (c->ops[i].kind == AKIN_WRITE_IMPORT && !c->results[i].status)
-            akin__import_thumbs(s, c->ops[i].dir, c->results[i].num);
+    for (size_t i = 0; i < c->n; i++) {
+        akin_write_result *r = &c->results[i];
+        if (c->ops[i].kind == AKIN_WRITE_IMPORT && !r->status)
+            r->status =
+                akin__import_thumbs(s, c->ops[i].dir, r->num, &r->error);
+    }
 }
 
 static void run_calls(akin_storage *s, akin__call *calls)

@@ -447,6 +447,65 @@ static void what_is_recovered_is_what_was(void **state)
     akin_buf_clear(&thumb);
 }
 
+/* Whatever the store has of them. */
+static int64_t collections(void)
+{
+    char *database = akin_format("%s/akin.db", dir);
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+
+    assert_int_equal(sqlite3_open(database, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db,
+                                        "SELECT count(*) FROM collections"
+                                        " WHERE name NOT NULL",
+                                        -1, &stmt, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    int64_t n = sqlite3_column_int64(stmt, 0);
+    assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    akin_free(database);
+    return n;
+}
+
+/* Its rows came, and those it took the place of went with their thumbnails. */
+static void one_with_unreadable_thumbnails_replaces_nothing(void **state)
+{
+    (void)state;
+    static const uint8_t junk[9000] = "not a database";
+    akin_snapshot_info made;
+    akin_error error;
+
+    make("shop");
+    put("shop", 0, 50);
+    must(akin_engine_snapshot_create(engine, "shop", NULL, NULL, &made, err));
+    put("shop", 50, 10);
+    char *into = unpack("shop", made.name);
+    char *thumbs = akin_format("%s/thumbs.db", into);
+    char *path =
+        akin_format("%s/snapshots/collections/shop/%s", dir, made.name);
+    char *pack = akin_format(
+        "tar --format=ustar -cf '%s' -C '%s' akin.db thumbs.db", path, into);
+    char *beside = akin_format("%s.sha256", path);
+    write_file(thumbs, junk, sizeof junk);
+    assert_int_equal(system(pack), 0);
+    assert_int_equal(unlink(beside), 0);
+    assert_int_equal(akin_engine_snapshot_recover(engine, "shop", made.name,
+                                                  NULL, true, NULL, NULL,
+                                                  &error),
+                     AKIN_BAD_DATA);
+    assert_non_null(strstr(error.message, "thumbnails"));
+    assert_int_equal(count(engine, "shop", ""), 60);
+    assert_int_equal(collections(), 1);
+    clean(engine);
+    scratch_remove(into);
+    akin_free(into);
+    akin_free(thumbs);
+    akin_free(path);
+    akin_free(pack);
+    akin_free(beside);
+}
+
 static atomic_bool stop;
 static atomic_int written;
 
@@ -709,6 +768,7 @@ int main(void)
         T(it_is_of_one_moment),
         T(what_is_recovered_is_what_was),
         T(a_collection_is_replaced_only_when_told),
+        T(one_with_unreadable_thumbnails_replaces_nothing),
         T(readers_see_the_old_or_the_new),
         T(a_half_recovered_collection_goes_at_the_next_open),
         T(a_cancelled_snapshot_leaves_nothing),

@@ -253,6 +253,39 @@ static void test_a_failed_import_leaves_no_thumbnails(void **state)
     akin_free(ids);
 }
 
+/* The snapshot's thumbnails cannot be read: it was a success, and what it took
+ * the place of was dropped with thumbnails that nothing can make again. */
+static void test_an_import_without_its_thumbnails_says_so(void **state)
+{
+    (void)state;
+    static const char junk[9000] = "not a database";
+    char copy[200], path[300];
+    akin_collection collection;
+    akin_write_result result = {0};
+    akin_write op = {.kind = AKIN_WRITE_IMPORT, .dir = copy};
+
+    write_one(
+        s, put_op(c, &(akin_item_data){.id = text("a"), .thumb = text("T")}));
+    forged_copy("copy", "SELECT 1", copy);
+    snprintf(path, sizeof path, "%s/thumbs.db", copy);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(junk, 1, sizeof junk, file), sizeof junk);
+    assert_int_equal(fclose(file), 0);
+    ok(akin_storage_import_check(copy, false, &error));
+    ok(akin_storage_write(s, &op, 1, &result, &error));
+    assert_int_equal(result.status, AKIN_BAD_DATA);
+    assert_non_null(strstr(result.error.message, "thumbnails"));
+    ok(akin_storage_collection_by_num(s, (uint32_t)result.num, &collection,
+                                      &error));
+    assert_int_equal(collection.items, 1);
+    akin_collection_clear(&collection);
+
+    assert_int_equal(remove(path),
+                     0); /* made without: there is nothing to lose */
+    import(copy);
+}
+
 static bool count_edge(void *user, uint64_t from, const akin_dupe_edge *edge)
 {
     (void)from, (void)edge;
@@ -287,6 +320,7 @@ int main(void)
         T(test_a_long_id_is_not_copied),
         T(test_gaps_between_numbers_are_closed),
         T(test_a_failed_import_leaves_no_thumbnails),
+        T(test_an_import_without_its_thumbnails_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
