@@ -927,7 +927,9 @@ AKIN_API akin_status akin_engine_tuning(akin_engine *engine,
 
 /* Embeds everything again with another model and swaps when done; until then
  * queries see the old vectors. Pictures are read again from their paths. An
- * interrupted call goes on where it stopped. */
+ * interrupted call goes on where it stopped; one with another model, or with the
+ * one that the collection has, takes back what it did. AKIN_BUSY: another call
+ * is at it. */
 AKIN_API akin_status akin_engine_reindex(akin_engine *engine,
                                          const char *collection,
                                          const char *model_dir,

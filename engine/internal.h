@@ -218,6 +218,7 @@ typedef struct akin__collection {
     akin__view *view;
     uint32_t writers; /* puts between reading the model and their commit */
     bool frozen;      /* a change of model waits for writers to leave */
+    bool reindexing;  /* there is one change of model at a time */
     bool dropped;
     bool replaced; /* dropped, but its rows stay until its last user leaves */
     _Atomic uint64_t version; /* grows after each commit; for caches */

@@ -438,37 +438,67 @@ static akin_status change_model(change *ch, const akin_collection *from)
     return rc;
 }
 
+/* One change at a time: another would forget the vectors that the first makes,
+ * or, once it has swapped, the indexes in use. */
+static akin_status enter(akin__collection *c, akin_error *err)
+{
+    pthread_mutex_lock(&c->lock);
+    bool busy = c->reindexing;
+    c->reindexing = true;
+    pthread_mutex_unlock(&c->lock);
+    return busy ? akin_fail(err, AKIN_BUSY,
+                            "collection \"%s\" is being embedded again already",
+                            c->name)
+                : AKIN_OK;
+}
+
+static void leave(akin__collection *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->reindexing = false;
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* From what the collection is now, entered. */
+static akin_status reindex(change *ch)
+{
+    akin_collection from = {0};
+    akin_status rc = akin_storage_collection_by_num(ch->engine->storage,
+                                                    ch->c->num, &from, ch->err);
+
+    if (rc) return rc;
+    akin__view *view = akin__view_hold(ch->c);
+    bool same = !memcmp(view->fingerprint, ch->model->info->fingerprint_bytes,
+                        AKIN_HASH_BYTES);
+    if (view->raw)
+        rc = akin_fail(ch->err, AKIN_UNSUPPORTED,
+                       "the collection holds raw vectors: there is nothing "
+                       "to embed");
+    akin__view_release(view);
+    if (!rc && !same)
+        rc = change_model(ch, &from);
+    else if (!rc && from.other.present)
+        rc = forget(ch, from.other.model);
+    akin_collection_clear(&from);
+    return rc;
+}
+
 akin_status akin__reindex(akin_engine *engine, const char *collection,
                           const char *model_dir, akin__meter *meter,
                           akin_error *err)
 {
     change *ch = akin_calloc(1, sizeof *ch);
-    akin_collection from = {0};
     if (!ch) return akin__nomem(err);
     *ch = (change){.engine = engine, .meter = meter, .err = err};
 
     akin_status rc = akin__writable(engine, err);
     if (!rc) rc = akin__collection_find(engine, collection, &ch->c, err);
     if (!rc) rc = akin__model_get(engine, model_dir, &ch->model, err);
-    if (!rc)
-        rc = akin_storage_collection_by_num(engine->storage, ch->c->num, &from,
-                                            err);
+    if (!rc) rc = enter(ch->c, err);
     if (!rc) {
-        akin__view *view = akin__view_hold(ch->c);
-        bool same =
-            !memcmp(view->fingerprint, ch->model->info->fingerprint_bytes,
-                    AKIN_HASH_BYTES);
-        if (view->raw)
-            rc = akin_fail(err, AKIN_UNSUPPORTED,
-                           "the collection holds raw vectors: there is nothing "
-                           "to embed");
-        akin__view_release(view);
-        if (!rc && !same)
-            rc = change_model(ch, &from);
-        else if (!rc && from.other.present)
-            rc = forget(ch, from.other.model);
+        rc = reindex(ch);
+        leave(ch->c);
     }
-    akin_collection_clear(&from);
     akin__collection_release(ch->c);
     akin_free(ch);
     return rc;

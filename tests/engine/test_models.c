@@ -256,6 +256,63 @@ static void what_a_change_of_model_left_goes_with_the_next_call(void **state)
     akin_free(dir);
 }
 
+static void *change_to_starter(void *arg)
+{
+    akin_report report;
+    must(akin_engine_reindex(arg, "c", STARTER, NULL, NULL, &report, err));
+    assert_int_equal(report.progress.updated, 6);
+    akin_report_clear(&report);
+    return NULL;
+}
+
+/* The second call forgot what the first had embedded, or, when the first had
+ * swapped, the indexes in use. The first waits, with everything embedded, for a
+ * writer to leave. */
+static void two_changes_of_model_do_not_meet(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    char *folder = akin_format("%s/pictures", dir);
+    char *data = akin_format("%s/data", dir);
+    akin__collection *c;
+    pthread_t thread;
+
+    make_folder(folder, 3);
+    akin_engine *engine = open_engine(data, TINY);
+    add_pictures(engine, folder);
+    must(akin__collection_find(engine, "c", &c, err));
+    must(akin__write_enter(c, err));
+    assert_int_equal(pthread_create(&thread, NULL, change_to_starter, engine),
+                     0);
+    for (bool waits = false; !waits; usleep(1000)) {
+        pthread_mutex_lock(&c->lock);
+        waits = c->frozen;
+        pthread_mutex_unlock(&c->lock);
+    }
+    assert_int_equal(
+        akin_engine_reindex(engine, "c", TINY, NULL, NULL, NULL, NULL),
+        AKIN_BUSY);
+    assert_int_equal(
+        akin_engine_reindex(engine, "c", STARTER, NULL, NULL, NULL, NULL),
+        AKIN_BUSY);
+    akin__write_leave(c);
+    pthread_join(thread, NULL);
+    akin_query_term term = item_term("0/001.ppm");
+    akin_query query = one_term(&term, 3);
+    akin_results found;
+    must(akin_engine_search(engine, "c", &query, &found, err));
+    assert_int_equal(found.n, 2);
+    akin_results_clear(&found);
+    must(akin_engine_reindex(engine, "c", TINY, NULL, NULL, NULL, err));
+    must_be_clean(engine);
+    akin__collection_release(c);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(folder);
+    akin_free(data);
+    akin_free(dir);
+}
+
 static void
 a_picture_without_its_file_is_embedded_from_its_thumbnail(void **state)
 {
@@ -501,6 +558,7 @@ int main(void)
         cmocka_unit_test(two_fingerprints_never_meet),
         cmocka_unit_test(a_change_of_model_is_like_starting_with_it),
         cmocka_unit_test(what_a_change_of_model_left_goes_with_the_next_call),
+        cmocka_unit_test(two_changes_of_model_do_not_meet),
         cmocka_unit_test(
             a_picture_without_its_file_is_embedded_from_its_thumbnail),
         cmocka_unit_test(indexes_are_rebuilt_from_the_store),
