@@ -14,7 +14,7 @@
 
 #define SAVE_NS  2000000000u
 #define MAX_JOBS 64 /* not ended at one time */
-#define KEEP     64 /* ended ones kept in memory; storage has them all */
+#define KEEP     64 /* ended ones kept in memory; storage has AKIN_MAX_JOBS */
 
 typedef struct job {
     struct job *next; /* newer first */
@@ -400,6 +400,10 @@ akin_status akin_engine_job_resume(akin_engine *engine, uint64_t id,
         job_free(j);
         return rc == AKIN_NOT_FOUND ? no_job(id, err) : rc;
     }
+    /* Not when it first tells how far it is: until then its row would be that of
+     * an old job that has ended, and go when a new one comes. */
+    j->task.info.state = AKIN_ENGINE_JOB_QUEUED;
+    akin__task_save(engine, &j->task.info);
     return launch(engine->jobs, j, err);
 }
 

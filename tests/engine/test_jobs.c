@@ -2,6 +2,8 @@
  * ended too. */
 #include "harness.h"
 
+#include "internal.h"
+
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -197,6 +199,55 @@ static void a_resumed_job_gives_the_same_ids(void **state)
     akin_free(dir);
 }
 
+static bool take_state(void *user, const akin_job_info *row)
+{
+    *(akin_job_state *)user = row->state;
+    return false;
+}
+
+static akin_job_state stored_state(akin_engine *engine, uint64_t id)
+{
+    akin_job_state state = AKIN_JOB_DONE;
+    must(akin_storage_jobs(engine->storage, id, 1, take_state, &state, err));
+    return state;
+}
+
+/* While it waited its row was that of a job that failed long ago: a new one made
+ * the store forget it. */
+static void a_resumed_job_is_stored_as_one_that_runs(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    char *missing = akin_format("%s/missing", dir);
+    char *folder = akin_format("%s/pictures", dir);
+    char *data = akin_format("%s/data", dir);
+    akin__collection *c;
+
+    make_folder(folder, 1);
+    akin_engine *engine = open_engine(data, STARTER);
+    must(akin_engine_create(engine, "c", NULL, err));
+    uint64_t failed = start_ingest(engine, missing);
+    assert_int_equal(wait_for(engine, failed).state, AKIN_ENGINE_JOB_FAILED);
+    assert_int_equal(stored_state(engine, failed), AKIN_JOB_FAILED);
+
+    must(akin__collection_find(engine, "c", &c, err));
+    akin__freeze(c); /* the other one does not end */
+    uint64_t other = start_ingest(engine, folder);
+    must(akin_engine_job_resume(engine, failed, err));
+    assert_int_equal(stored_state(engine, failed), AKIN_JOB_RUNNING);
+    akin__thaw(c);
+    assert_int_equal(wait_for(engine, other).state, AKIN_ENGINE_JOB_DONE);
+    assert_int_equal(wait_for(engine, failed).state, AKIN_ENGINE_JOB_FAILED);
+    assert_int_equal(stored_state(engine, failed), AKIN_JOB_FAILED);
+    akin__collection_release(c);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(missing);
+    akin_free(folder);
+    akin_free(data);
+    akin_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +255,7 @@ int main(void)
         cmocka_unit_test(jobs_of_a_collection_run_in_order),
         cmocka_unit_test(a_cancelled_job_is_resumed),
         cmocka_unit_test(a_resumed_job_gives_the_same_ids),
+        cmocka_unit_test(a_resumed_job_is_stored_as_one_that_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
