@@ -4,7 +4,9 @@
  *
  * What is known is not done again: a file with the time and size it had, bytes
  * with a hash whose embedding is stored (of any item), a caption that did not
- * change. */
+ * change. A picture is known when its pixel hash is stored too: an item that was
+ * removed between the look at it and the write came again with the hash and the
+ * embedding of its bytes alone, and the next put describes it. */
 #include "internal.h"
 
 #include <jansson.h>
@@ -33,7 +35,7 @@ static bool keep_vector(akin__chunk *chunk, akin__work *w, akin_space space)
 static bool unchanged_file(const akin__work *w)
 {
     const akin_item *e = &w->existing;
-    return w->stored && !w->force && e->content_hash &&
+    return w->stored && !w->force && e->content_hash && e->pixel_hash &&
            e->vectors[AKIN_SPACE_IMAGE].data &&
            akin__span_equal(e->source, akin_span_of(w->file)) &&
            e->source_mtime_ns == w->file_mtime_ns &&
@@ -153,7 +155,9 @@ static akin_status prepare_picture(akin__chunk *chunk, akin__work *w,
     if (w->has_image)
         atomic_fetch_add(&chunk->collection->engine->counters.reused, 1);
     w->norm = 1;
-    if (w->has_image && known_bytes(w) && !chunk->replace) return AKIN_OK;
+    if (w->has_image && known_bytes(w) && w->existing.pixel_hash &&
+        !chunk->replace)
+        return AKIN_OK;
     return decode_picture(chunk, w, !w->has_image, err);
 }
 

@@ -2,6 +2,8 @@
  * cancel and after kill -9. */
 #include "harness.h"
 
+#include "internal.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -140,6 +142,79 @@ static void two_folders_do_not_overwrite_each_other(void **state)
     akin_free(a);
     akin_free(b);
     akin_free(moved);
+    akin_free(data);
+    akin_free(dir);
+}
+
+/* As a put leaves an item that was removed between its look at it and its write:
+ * with the hash and the embedding of the bytes, and nothing else of them. */
+static void strip(akin_engine *engine, const char *id)
+{
+    akin__collection *c;
+    akin_item old = {0};
+    akin_span gone = akin_span_of(id);
+    size_t removed;
+
+    must(akin__collection_find(engine, "c", &c, err));
+    must(akin_storage_get(engine->storage, c->num, gone, AKIN_WITH_VECTORS,
+                          &old, err));
+    must(akin_engine_remove(engine, "c", &gone, 1, &removed, err));
+    akin_item_data item = {.id = gone,
+                           .source = old.source,
+                           .source_mtime_ns = old.source_mtime_ns,
+                           .source_size = old.source_size,
+                           .content_hash = old.content_hash,
+                           .vectors[0] = old.vectors[0]};
+    akin_write op = {
+        .kind = AKIN_WRITE_PUT, .collection = c->num, .item = &item};
+    must(akin_storage_write(engine->storage, &op, 1, NULL, err));
+    akin_item_clear(&old);
+    akin__collection_release(c);
+}
+
+/* It had no size, no thumbnail and no duplicates, and every later add passed it
+ * over. */
+static void what_a_put_could_not_see_is_seen_by_the_next(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    char *folder = akin_format("%s/pictures", dir);
+    char *data = akin_format("%s/data", dir);
+    const char *id = "0/001.ppm";
+    uint8_t picture[PICTURE_BYTES] = {0};
+    akin_put_result result;
+    akin_item_info info;
+    akin_buf thumb = {0};
+
+    make_folder(folder, 2);
+    akin_engine *engine = open_engine(data, STARTER);
+    akin_report report = ingest(engine, folder, (akin_ingest){0});
+    akin_report_clear(&report);
+    for (int bytes = 0; bytes < 2; bytes++) {
+        strip(engine, id);
+        if (bytes) {
+            akin_item_input item = {.id = akin_span_of(id)};
+            item.picture =
+                (akin_span){picture, make_picture(2, picture, sizeof picture)};
+            must(akin_engine_put(engine, "c", &item, 1, NULL, &result, err));
+            assert_int_equal(result.outcome, AKIN_PUT_UPDATED);
+            assert_true(result.reused);
+        } else {
+            report = ingest(engine, folder, (akin_ingest){0});
+            assert_int_equal(report.progress.updated, 1);
+            assert_int_equal(report.progress.skipped, 1);
+            akin_report_clear(&report);
+        }
+        must(akin_engine_get(engine, "c", akin_span_of(id), &info, err));
+        assert_int_equal(info.width, 64);
+        akin_item_info_clear(&info);
+        must(akin_engine_thumbnail(engine, "c", akin_span_of(id), &thumb, err));
+        akin_buf_clear(&thumb);
+    }
+    must_be_clean(engine);
+    akin_engine_close(engine);
+    scratch_remove(dir);
+    akin_free(folder);
     akin_free(data);
     akin_free(dir);
 }
@@ -414,6 +489,7 @@ int main(void)
         cmocka_unit_test(nothing_is_lost_or_done_twice_after_kill),
         cmocka_unit_test(folders_are_read_once),
         cmocka_unit_test(two_folders_do_not_overwrite_each_other),
+        cmocka_unit_test(what_a_put_could_not_see_is_seen_by_the_next),
         cmocka_unit_test(catalogues_carry_captions_and_attributes),
         cmocka_unit_test(vectors_come_from_jsonl_without_a_model),
         cmocka_unit_test(drawings_say_what_they_are),
