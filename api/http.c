@@ -8,9 +8,9 @@
  * connection that waits for a worker costs nothing.
  *
  * Bodies are gathered in memory, each at most options.body_bytes, all together
- * at most HELD_TIMES as much; routes that take endless bodies (HTTP_CHUNKS) get
- * them in pieces, and reading pauses while a piece is worked on; what they have
- * written by then counts as well. */
+ * at most HTTP_HELD_TIMES as much; routes that take endless bodies (HTTP_CHUNKS)
+ * get them in pieces, and reading pauses while a piece is worked on. What these
+ * have written by then is counted apart (told_bytes): it is in nobody's way. */
 #include "http.h"
 
 #include "http_internal.h"
@@ -28,8 +28,7 @@
 #include <unistd.h>
 
 #define CONNECTION_MEMORY (64u << 10) /* request line and headers */
-#define HELD_TIMES        4
-#define READ_SECONDS      600 /* a request must be complete after */
+#define READ_SECONDS      600         /* a request must be complete after */
 #define HEADER_TIMES      2 /* times idle_s, until a request's headers are in */
 #define TICK_MS           500
 #define STOP_SECONDS      5 /* replies must be out after */
@@ -306,12 +305,6 @@ static void drop_consumed(akin_http_call *call)
     call->consumed = 0;
 }
 
-static void hold_reply(akin_http_call *call)
-{
-    call->http->held_bytes += call->out.size - call->held_reply;
-    call->held_reply = call->out.size;
-}
-
 static void task_done(akin_task *task)
 {
     akin_http_call *call = (akin_http_call *)task;
@@ -319,7 +312,6 @@ static void task_done(akin_task *task)
 
     http->stats.in_flight--;
     if (call->more && !call->failed) drop_consumed(call);
-    if (call->more) hold_reply(call);
     call->phase = call->more ? HTTP_READING : HTTP_DONE;
     MHD_resume_connection(call->connection);
     akin__http_pump(http);
@@ -453,7 +445,7 @@ static enum MHD_Result receive(akin_http_call *call, const char *data,
                                   "taken%s",
                                   limit, chunks ? " in one line" : ""),
                         &err);
-    else if (http->held_bytes + n > HELD_TIMES * limit)
+    else if (http->held_bytes + n > HTTP_HELD_TIMES * limit)
         akin__http_fail(
             call, akin_fail(&err, AKIN_BUSY, "too many large requests at once"),
             &err);
@@ -524,7 +516,7 @@ static void completed(void *user, struct MHD_Connection *connection,
         peer->since_ns = akin_mono_ns();
     }
     if (!call) return;
-    http->held_bytes -= call->body.size + call->held_reply;
+    http->held_bytes -= call->body.size;
     http->calls--;
     akin__http_call_free(call);
     *slot = NULL;

@@ -16,6 +16,14 @@ static double seconds(const akin_http_call *call)
     return (double)(akin_mono_ns() - from) / 1e9;
 }
 
+static void drop_reply(akin_http_call *call)
+{
+    akin_buf_clear(&call->out);
+    call->out = (akin_buf){0};
+    atomic_fetch_sub(&call->http->told_bytes, call->told_bytes);
+    call->told_bytes = 0;
+}
+
 void akin__http_fail(akin_http_call *call, akin_status rc,
                      const akin_error *err)
 {
@@ -29,8 +37,7 @@ void akin__http_fail(akin_http_call *call, akin_status rc,
     if (call->file >= 0) close(call->file);
     call->file = -1;
     call->constant = (akin_span){0};
-    akin_buf_clear(&call->out);
-    call->out = (akin_buf){0};
+    drop_reply(call);
     akin_buf_text(&call->out, "{\"status\":{\"error\":");
     akin_json_text(&call->out, err->message);
     akin_buf_printf(&call->out, "},\"time\":%.9f}", seconds(call));
@@ -84,7 +91,7 @@ void akin__http_call_free(akin_http_call *call)
     if (call->file >= 0) close(call->file);
     json_decref(call->json);
     akin_buf_clear(&call->body);
-    akin_buf_clear(&call->out);
+    drop_reply(call);
     akin_free(call->target);
     akin_free(call);
 }

@@ -9,11 +9,13 @@
 #include "metrics.h"
 
 #include <microhttpd.h>
+#include <stdatomic.h>
 
 #define HTTP_PARAMS      3          /* most {names} in a path */
 #define HTTP_QUERY       16         /* most ?name=value pairs */
 #define HTTP_PACKED      32         /* most constant files kept compressed */
 #define HTTP_CHUNK_BYTES (4u << 20) /* most of a streamed body, at a time */
+#define HTTP_HELD_TIMES  4 /* all bodies, of the largest; so all told_bytes */
 
 typedef struct akin_http_call akin_http_call;
 /* Any status but AKIN_OK becomes an error reply and takes back what was written
@@ -61,7 +63,7 @@ struct akin_http_call {
     size_t nquery;
     akin_buf body;
     bool more;         /* HTTP_CHUNKS: the body is not at its end */
-    size_t held_reply; /* HTTP_CHUNKS: of out, in http->held_bytes */
+    size_t told_bytes; /* HTTP_CHUNKS: of out, in http->told_bytes */
     size_t
         consumed; /* HTTP_CHUNKS: set by the handler, bytes it is done with */
     size_t received_bytes;
@@ -116,8 +118,8 @@ struct akin_http {
     bool closed_one;   /* a connection, in this turn */
     uint64_t quiet_ns; /* stopping: since then no worker is at a request */
     size_t calls;      /* request structs alive */
-    size_t held_bytes; /* in their bodies, and in replies to those not at
-                          their end */
+    size_t held_bytes; /* in their bodies */
+    atomic_size_t told_bytes; /* in replies to /bulk */
     akin_http_stats stats;
     struct {
         const void *plain;

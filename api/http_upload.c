@@ -9,7 +9,8 @@
  * Both answer with a line or an element for each item, in order; a bad one never
  * stops the others. A reply can only be sent when all lines have come, so after
  * very many of them their outcomes are counted and not told any more, those of
- * the failed last; a line with the sums comes at the end. */
+ * the failed last; a line with the sums comes at the end. The same when the
+ * replies to all who send such lines are very long together. */
 #include "http_handlers.h"
 #include "http_points.h"
 
@@ -19,6 +20,8 @@
 
 #define BATCH      64 /* lines put together */
 #define FORM_FILES 1000
+#define MOST_TOLD                                                              \
+    (64u << 20) /* bytes of a reply: of good lines; of all, twice */
 
 static const char *outcome_text(const akin_put_result *result)
 {
@@ -87,8 +90,11 @@ static void bulk_free(void *state)
 static void tell(akin_http_call *call, bulk *b, size_t i)
 {
     const akin_put_result *result = &b->results[i];
-    size_t room = call->http->options.body_bytes / 8;
+    akin_http *http = call->http;
+    size_t most = http->options.body_bytes * HTTP_HELD_TIMES;
+    size_t room = http->options.body_bytes / 8, before = call->out.size;
 
+    if (room > MOST_TOLD) room = MOST_TOLD;
     if (result->status) {
         b->failed++;
         room *= 2;
@@ -97,12 +103,14 @@ static void tell(akin_http_call *call, bulk *b, size_t i)
         b->updated += result->outcome == AKIN_PUT_UPDATED;
         b->unchanged += result->outcome == AKIN_PUT_UNCHANGED;
     }
-    if (call->out.size >= room) {
+    if (before >= room || atomic_load(&http->told_bytes) >= most) {
         b->untold++;
         return;
     }
     write_outcome(&call->out, b->lines[i], b->points[i].id, result);
     akin_buf_text(&call->out, "\n");
+    call->told_bytes += call->out.size - before;
+    atomic_fetch_add(&http->told_bytes, call->out.size - before);
 }
 
 static void tell_sums(akin_http_call *call, const bulk *b)
