@@ -279,7 +279,8 @@ akin_status akin__collection_find_now(akin_engine *engine, const char *name,
 {
     if (engine->read_only || pthread_mutex_trylock(&engine->lock))
         return akin_fail(err, AKIN_BUSY, "the collections are in use");
-    akin_status rc = engine->aliases_stale
+    /* Only an alias has to be read anew. */
+    akin_status rc = engine->aliases_stale && !lookup(engine, name)
                          ? akin_fail(err, AKIN_BUSY, "the aliases are changing")
                          : find(engine, name, out, err);
     pthread_mutex_unlock(&engine->lock);

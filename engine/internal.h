@@ -242,7 +242,8 @@ akin_status akin__collection_find(akin_engine *engine, const char *name,
                                   akin__collection **out, akin_error *err);
 /* The same without waiting, for the loop: AKIN_BUSY while another has
  * engine.lock, which is held across the store's changes of names and while a
- * model is read; and always in a reader beside a writer. */
+ * model is read; for an alias while they have to be read again; and always in a
+ * reader beside a writer. */
 akin_status akin__collection_find_now(akin_engine *engine, const char *name,
                                       akin__collection **out, akin_error *err);
 void akin__collection_hold(akin__collection *c);

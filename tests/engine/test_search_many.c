@@ -221,6 +221,19 @@ static void from_memory_or_not_at_all(void **state)
                      AKIN_BUSY);
     pthread_mutex_unlock(&engine->lock);
     assert_int_equal(atomic_load(&engine->counters.queries), 2);
+    /* they could not be read again: that is no matter for its own name */
+    engine->aliases_stale = true;
+    assert_int_equal(akin_engine_search_cost(engine, "v", 10), cost);
+    must(akin_engine_search(engine, "v", &query, &found, err));
+    assert_int_equal(found.n, 10);
+    akin_results_clear(&found);
+    assert_int_equal(
+        akin_engine_search(engine, "other", &query, &found, &error), AKIN_BUSY);
+    query.from_memory = false;
+    assert_int_equal(
+        akin_engine_search(engine, "other", &query, &found, &error),
+        AKIN_NOT_FOUND);
+    assert_false(engine->aliases_stale);
     akin_engine_close(engine);
     scratch_remove(dir);
     akin_free(dir);
