@@ -39,8 +39,9 @@ void akin__dupes_close(akin__dupes *dupes); /* no-op on NULL */
  * another call is at it. */
 akin_status akin__dupes_look(akin__collection *c, size_t items, uint32_t ms,
                              bool wait, uint64_t *left, akin_error *err);
-/* Of an item removed: nothing is like it any more. One that is being looked at
- * meanwhile may be found for longer, and is then not there. */
+/* Of an item removed, or left without its picture: nothing is like it any more.
+ * One that is being looked at meanwhile may be found for longer, and is then not
+ * there, or has no picture. */
 void akin__dupes_forget(akin__collection *c, uint64_t num);
 
 /* ---- groups (dupes_group.c) ------------------------------------------------------ */

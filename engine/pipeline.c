@@ -136,6 +136,21 @@ static void look_for_dupes(const akin__chunk *chunk)
                  chunk->collection->name, error.message);
 }
 
+/* What was written: an item that had a picture and has none now leaves the table
+ * of hashes; with another one it does when that is looked at. */
+static void take_results(akin__chunk *chunk, const akin_write_result *results)
+{
+    for (size_t i = 0; i < chunk->n; i++) {
+        akin__work *w = &chunk->works[i];
+        if (w->result.status || w->skip) continue;
+        const akin_write_result *r = results++;
+        take_result(w, r);
+        bool gone = !w->hashed && (w->in.vector || chunk->replace);
+        if (gone && !r->status && r->outcome == AKIN_UPDATED)
+            akin__dupes_forget(chunk->collection, r->num);
+    }
+}
+
 akin_status akin__chunk_store(akin__chunk *chunk, akin_error *err)
 {
     akin__collection *c = chunk->collection;
@@ -156,16 +171,11 @@ akin_status akin__chunk_store(akin__chunk *chunk, akin_error *err)
     }
     if (!rc && n)
         rc = akin_storage_write(c->engine->storage, ops, n, results, err);
-    size_t written = n;
-    n = 0;
     bool changed = false;
-    for (size_t i = 0; i < chunk->n && !rc; i++) {
-        akin__work *w = &chunk->works[i];
-        if (w->result.status || w->skip) continue;
-        changed |= results[n].seq != 0;
-        take_result(w, &results[n++]);
-    }
-    if (!rc && changed) rc = akin__publish(c, results, written, err);
+    for (size_t i = 0; i < n && !rc; i++)
+        changed |= results[i].seq != 0;
+    if (!rc) take_results(chunk, results);
+    if (!rc && changed) rc = akin__publish(c, results, n, err);
     if (!rc && changed) look_for_dupes(chunk);
     akin_free(items);
     akin_free(ops);

@@ -626,6 +626,29 @@ static void test_hashes_follow_the_items(void **state)
     assert_int_equal(page.n, 1);
     assert_int_equal(page.groups[0].n, 2);
     akin_dupe_page_clear(&page);
+
+    /* nor are those of an item that is given a vector, or nothing, instead */
+    akin_collection_info info;
+    akin_put_result result;
+    float vector[1024] = {1};
+    must(akin_engine_info(p->engine, "c", &info, err));
+    assert_in_range(info.dim, 1, 1024);
+    akin_item_input item = {.id = akin_span_of("2"),
+                            .attributes = akin_span_of("{}")};
+    must(akin_engine_put(p->engine, "c", &item, 1, NULL, &result, err));
+    assert_true(is_in_table(p, 2, &hashes[1].whole));
+    item.vector = vector;
+    item.dim = info.dim;
+    must(akin_engine_put(p->engine, "c", &item, 1, NULL, &result, err));
+    assert_int_equal(result.outcome, AKIN_PUT_UPDATED);
+    assert_false(is_in_table(p, 2, &hashes[1].whole));
+    assert_true(is_in_table(p, 3, &hashes[1].whole));
+    item = (akin_item_input){.id = akin_span_of("3"),
+                             .attributes = akin_span_of("{\"a\":1}")};
+    must(akin_engine_put(p->engine, "c", &item, 1,
+                         &(akin_put_options){.replace = true}, &result, err));
+    assert_int_equal(result.outcome, AKIN_PUT_UPDATED);
+    assert_false(is_in_table(p, 3, &hashes[1].whole));
 }
 
 int main(void)
