@@ -227,6 +227,7 @@ static bool give(akin_cli *cli, const akin_cli_option *option,
         return false;
     }
     cli->given[cli->ngiven].name = option->name;
+    cli->given[cli->ngiven].operands = cli->argc;
     cli->given[cli->ngiven++].value = value ? value : "";
     return true;
 }
@@ -325,7 +326,6 @@ static bool read_arguments(akin_cli *cli, int argc, char **argv)
             return false;
         } else {
             cli->argv[cli->argc++] = arg;
-            cli->given_before = cli->ngiven;
         }
     }
     return true;

@@ -66,10 +66,10 @@ struct akin_cli {
     /* options as given, in order; name is the table's */
     struct {
         const char *name, *value;
+        int operands; /* before it */
     } given[AKIN_CLI_MAX_GIVEN];
     size_t ngiven;
-    int argc;            /* operands */
-    size_t given_before; /* options before the last operand */
+    int argc; /* operands */
     char **argv;
     bool json, quiet, color;
     const char *collection;

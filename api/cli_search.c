@@ -237,19 +237,20 @@ static int show(akin_cli *cli, const redisReply *answer, const char *heading,
 
 /* ---- search --------------------------------------------------------------------------- */
 
-/* The terms in the order of the command line, and what was said of the last. */
+/* The operands are one term, those of options come before it. */
 typedef struct {
     akin_question *question;
-    double weight;
-    bool negative; /* of a --not */
+    double words, option; /* weights: of the operands, of the last option's */
+    double *last;         /* of what stands last; NULL: nothing yet */
+    bool negative;        /* the option is a --not */
 } terms;
 
-/* Says the last term's weight, now that no --weight can follow. */
+/* Says the weight of the last option's term, now that no --weight can follow. */
 static void end_term(terms *t)
 {
-    double weight = t->negative ? -t->weight : t->weight;
+    double weight = t->negative ? -t->option : t->option;
     if (weight != 1) akin_question_weight(t->question, weight);
-    t->weight = 1;
+    t->option = 1;
     t->negative = false;
 }
 
@@ -267,6 +268,7 @@ static bool add_term(terms *t, const char *name, const char *value)
         if (strcmp(name, names[i].name) != 0) continue;
         end_term(t);
         t->negative = names[i].negative;
+        t->last = &t->option;
         if (names[i].kind == PICTURE)
             return akin_question_picture(t->question, value);
         if (names[i].kind == ITEM)
@@ -279,32 +281,33 @@ static bool add_term(terms *t, const char *name, const char *value)
 
 static bool weigh(const akin_cli *cli, terms *t, const char *text)
 {
-    if (!t->question->nterms) {
+    if (!t->last) {
         akin_cli_usage(cli, "--weight stands behind what it weighs");
         return false;
     }
-    if (akin_span_double(akin_span_of(text), &t->weight) && t->weight != 0)
+    if (akin_span_double(akin_span_of(text), t->last) && *t->last != 0)
         return true;
     akin_cli_usage(cli, "--weight wants a number other than 0, got '%s'", text);
     return false;
 }
 
-/* The operands are one term, which stands where the last of them does. */
 static bool collect_terms(akin_cli *cli, akin_question *q, const char *words)
 {
-    terms t = {.question = q, .weight = 1};
-    for (size_t i = 0; i <= cli->ngiven; i++) {
-        if (*words && i == cli->given_before) {
-            end_term(&t);
-            akin_question_text(q, words);
-        }
-        if (i == cli->ngiven) break;
+    terms t = {.question = q, .words = 1, .option = 1};
+    int operands = 0;
+    for (size_t i = 0; i < cli->ngiven; i++) {
         const char *name = cli->given[i].name, *value = cli->given[i].value;
+        if (*words && cli->given[i].operands > operands) t.last = &t.words;
+        operands = cli->given[i].operands;
         if (!strcmp(name, "weight") ? !weigh(cli, &t, value)
                                     : !add_term(&t, name, value))
             return false;
     }
     end_term(&t);
+    if (*words) {
+        akin_question_text(q, words);
+        if (t.words != 1) akin_question_weight(q, t.words);
+    }
     if (q->nterms) return true;
     akin_cli_usage(cli, "what to search for? give words, --image FILE or "
                         "--like ID");

@@ -58,7 +58,9 @@ static const akin_cli_option search_options[] = {
     {"not", 0, "WORDS", "away from these words"},
     {"not-image", 0, "FILE", "away from this picture"},
     {"not-like", 0, "ID", "away from this item"},
-    {"weight", 'w', "W", "weight of what stands before it; default: 1"},
+    {"weight", 'w', "W",
+     "weight of what stands before it (behind a word: of all the words); "
+     "default: 1"},
     QUESTION_OPTIONS,
     END,
 };

@@ -169,7 +169,8 @@ static void expect_same(const char *args, const char *same)
     free(want);
 }
 
-/* A weight is that of the term before it, whatever stands between. */
+/* A weight is that of the term before it, whatever stands between; the operands
+ * are one. */
 static void weights(void **state)
 {
     (void)state;
@@ -183,6 +184,12 @@ static void weights(void **state)
                 "--data $DIR/data",
                 "search red -w 2 --text blue -w 0.5 --ids -k 4 "
                 "--data $DIR/data");
+    expect_same("search red -w -1 circle --data $DIR/data --ids",
+                "search --not 'red circle' --data $DIR/data --ids");
+    expect_same("search red --not blue -w 2 circle --ids -w 0.5 square "
+                "--data $DIR/data",
+                "search --text 'red circle square' -w 0.5 --not blue -w 2 "
+                "--ids --data $DIR/data");
     expect_akin(&place, "search red -k 5 -w much --data $DIR/data", 2, "",
                 "other than 0, got 'much'");
     expect_akin(&place, "search --like p01.svg -k 5 -w 0 --data $DIR/data", 2,
