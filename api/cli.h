@@ -246,6 +246,10 @@ void akin_bar_init(akin_bar *bar, const akin_cli *cli, const char *verb);
  * ten seconds), on standard error. */
 void akin_bar_show(akin_bar *bar, const akin_progress *progress, bool last);
 
+#define AKIN_CLI_POLL_NS 100000000l /* between two looks at a job */
+
+/* Of a reply of AKIN.JOB id. */
+bool akin_cli_job_ended(const redisReply *job);
 /* Follows a job to its end with a bar; Ctrl-C cancels it. *out: its last state,
  * for freeReplyObject. Gives an exit code. */
 int akin_cli_follow(akin_cli *cli, int64_t job, const char *verb,

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -437,14 +438,22 @@ static void print_state(const akin_cli *cli, const redisReply *job)
         printf("%s\n", akin_field_text(job, "state"));
 }
 
+/* Asks again and again: a server lets only eight AKIN.JOB WAIT at a time. */
 static int wait_for_job(akin_cli *cli, const char *id)
 {
-    int64_t seconds;
-    char ms[32];
+    const struct timespec pause = {0, AKIN_CLI_POLL_NS};
+    int64_t seconds, number;
+    if (!akin_span_int(akin_span_of(id), &number))
+        return akin_cli_usage(cli, "wait wants a job's number, got '%s'", id);
     if (!akin_cli_number(cli, "timeout", 0, 86400, 3600, &seconds))
         return AKIN_EXIT_USAGE;
-    snprintf(ms, sizeof ms, "%" PRId64, seconds * 1000);
-    redisReply *job = akin_link_ask(cli->link, "AKIN.JOB", "WAIT", id, ms);
+    uint64_t end_ns = akin_mono_ns() + (uint64_t)seconds * 1000000000;
+    redisReply *job = akin_link_ask(cli->link, "AKIN.JOB", id);
+    while (job && !akin_cli_job_ended(job) && akin_mono_ns() < end_ns) {
+        freeReplyObject(job);
+        nanosleep(&pause, NULL);
+        job = akin_link_ask(cli->link, "AKIN.JOB", id);
+    }
     if (!job) return AKIN_EXIT_CANNOT;
     bool ok = !strcmp(akin_field_text(job, "state"), "done");
     print_state(cli, job);

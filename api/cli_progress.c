@@ -10,7 +10,6 @@
 #define BAR_COLUMNS 28
 #define REDRAW_NS   100000000ull
 #define PLAIN_NS    10000000000ull
-#define POLL_NS     100000000l
 
 void akin_bar_init(akin_bar *bar, const akin_cli *cli, const char *verb)
 {
@@ -108,7 +107,7 @@ static void progress_of(const redisReply *job, akin_progress *p)
     p->seconds_left = left == left ? left : -1;
 }
 
-static bool job_ended(const redisReply *job)
+bool akin_cli_job_ended(const redisReply *job)
 {
     const char *state = akin_field_text(job, "state");
     return strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
@@ -121,7 +120,7 @@ int akin_cli_follow(akin_cli *cli, int64_t id, const char *verb,
     akin_bar bar;
     akin_progress progress;
     bool cancelled = false;
-    const struct timespec pause = {0, POLL_NS};
+    const struct timespec pause = {0, AKIN_CLI_POLL_NS};
 
     snprintf(number, sizeof number, "%" PRId64, id);
     akin_bar_init(&bar, cli, verb);
@@ -129,7 +128,7 @@ int akin_cli_follow(akin_cli *cli, int64_t id, const char *verb,
     for (;;) {
         *out = akin_link_ask(cli->link, "AKIN.JOB", number);
         if (!*out) return AKIN_EXIT_CANNOT;
-        bool ended = job_ended(*out);
+        bool ended = akin_cli_job_ended(*out);
         progress_of(*out, &progress);
         akin_bar_show(&bar, &progress, ended);
         if (ended) break;

@@ -120,22 +120,19 @@ static akin_status job_list(akin_call *c, akin_error *err)
 
 /* Waits in short steps, so that the server can end meanwhile. */
 static akin_status wait_in_steps(akin_call *c, uint64_t id, int64_t timeout_ms,
-                                 akin_error *err)
+                                 akin_engine_job_info *job, akin_error *err)
 {
-    akin_engine_job_info job;
     int64_t waited = 0;
     akin_status rc;
     do {
         int64_t step = timeout_ms - waited;
         if (step > WAIT_STEP_MS) step = WAIT_STEP_MS;
-        rc = akin_engine_job_wait(c->service->engine, id, (uint32_t)step, &job,
+        rc = akin_engine_job_wait(c->service->engine, id, (uint32_t)step, job,
                                   err);
         waited += WAIT_STEP_MS;
     } while (rc == AKIN_TIMEOUT && waited < timeout_ms &&
              !atomic_load(&c->service->stopping));
-    if (rc && rc != AKIN_TIMEOUT) return rc;
-    job_map(c->reply, &job); /* ended or not: `state` says */
-    return AKIN_OK;
+    return rc;
 }
 
 /* A wait holds a thread, maybe for a day and for a client that has gone: on TCP
@@ -144,17 +141,22 @@ static akin_status wait_in_steps(akin_call *c, uint64_t id, int64_t timeout_ms,
 static akin_status job_wait(akin_call *c, uint64_t id, int64_t timeout_ms,
                             akin_error *err)
 {
+    akin_engine_job_info job;
     atomic_uint *waits = &c->service->waits;
-    akin_status rc;
-    if (atomic_fetch_add(waits, 1) < MAX_WAITS)
-        rc = wait_in_steps(c, id, timeout_ms, err);
-    else
-        rc = akin_fail(err, AKIN_BUSY,
-                       "%d clients wait for jobs already; AKIN.JOB id says at "
-                       "once how one stands",
-                       MAX_WAITS);
-    atomic_fetch_sub(waits, 1);
-    return rc;
+    akin_status rc = akin_engine_job_wait(c->service->engine, id, 0, &job, err);
+    if (rc == AKIN_TIMEOUT && timeout_ms) {
+        if (atomic_fetch_add(waits, 1) < MAX_WAITS)
+            rc = wait_in_steps(c, id, timeout_ms, &job, err);
+        else
+            rc = akin_fail(err, AKIN_BUSY,
+                           "%d clients wait for jobs already; AKIN.JOB id says "
+                           "at once how one stands",
+                           MAX_WAITS);
+        atomic_fetch_sub(waits, 1);
+    }
+    if (rc && rc != AKIN_TIMEOUT) return rc;
+    job_map(c->reply, &job); /* ended or not: `state` says */
+    return AKIN_OK;
 }
 
 static akin_status job_failures(akin_call *c, uint64_t id, akin_error *err)

@@ -385,8 +385,23 @@ static void resumed_job_ends_without_a_server(void **state)
     expect_akin(&place, "check resumed --data $DIR/data", 0,
                 "12 items, 24 vectors: no problems\n", NULL);
     expect_akin(&place, "jobs resume x --data $DIR/data", 3, "", "invalid job");
+    expect_akin(&place, "jobs wait list --data $DIR/data", 2, "",
+                "a job's number, got 'list'");
     expect_akin(&place, "collections drop resumed --yes --data $DIR/data", 0,
                 NULL, NULL);
+}
+
+/* Whether AKIN.JOB WAIT says how a job stands, not that others wait. */
+static bool job_is_told(long id, int timeout_ms)
+{
+    char request[64], first;
+    int fd = dial(&place);
+    snprintf(request, sizeof request, "AKIN.JOB WAIT %ld %d\r\n", id,
+             timeout_ms);
+    send_text(fd, request);
+    assert_int_equal(receive(fd, &first, 1, 60000), 1);
+    close(fd);
+    return first == '*';
 }
 
 /* Clients that wait for a job leave threads for what others ask. */
@@ -406,6 +421,8 @@ static void waiting_leaves_threads(void **state)
     assert_int_equal(fclose(f), 0);
     serve_again(&place, NULL);
     int fd = dial(&place);
+    long ended = number_of(fd, "AKIN.INGEST waited /dev/null/none");
+    assert_true(job_is_told(ended, 60000));
     snprintf(request, sizeof request, "AKIN.INGEST waited %s", path);
     long id = number_of(fd, request);
     snprintf(request, sizeof request, "AKIN.JOB WAIT %ld 600000\r\n", id);
@@ -426,6 +443,14 @@ static void waiting_leaves_threads(void **state)
     expect_reply(fd, "AKIN.CHECK default",
                  "*10\n$5\nitems\n:12\n$7\nvectors\n:24\n$8\nproblems\n:0\n"
                  "$8\nrepaired\n:0\n$8\nmessages\n*0\n");
+    /* what need not wait is answered, and the command line asks anew */
+    assert_true(job_is_told(id, 0));
+    assert_true(job_is_told(ended, 60000));
+    snprintf(request, sizeof request,
+             "jobs wait %ld --timeout 1 --data $DIR/data", id);
+    expect_akin(&place, request, 1, "running\n", NULL);
+    snprintf(request, sizeof request, "jobs wait %ld --data $DIR/data", ended);
+    expect_akin(&place, request, 1, "failed\n", NULL);
     assert_int_equal(poll(waits, WAITS, 0), 0); /* and they still wait */
     snprintf(request, sizeof request, "AKIN.JOB CANCEL %ld", id);
     expect_reply(fd, request, "+OK\n");
