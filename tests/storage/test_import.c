@@ -209,7 +209,7 @@ static void test_a_failed_import_leaves_no_thumbnails(void **state)
     akin_write *puts = akin_calloc(N, sizeof *puts);
     akin_write_result *results = akin_calloc(N, sizeof *results);
     akin_item_data *items = akin_calloc(N, sizeof *items);
-    char(*ids)[8] = akin_calloc(N, sizeof *ids);
+    char(*ids)[12] = akin_calloc(N, sizeof *ids);
 
     for (int i = 0; i < N; i++) {
         snprintf(ids[i], sizeof *ids, "%d", i);
