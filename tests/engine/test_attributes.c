@@ -1,30 +1,11 @@
 /* Attributes that are changed by what they are, while others write as well. */
-#include "harness.h"
+#include "place.h"
 
 #define DIM 2
 
-typedef struct {
-    char *dir;
-    akin_engine *engine;
-} place;
-
 static int setup(void **state)
 {
-    place *p = test_calloc(1, sizeof *p);
-    p->dir = scratch_make();
-    p->engine = open_engine(p->dir, NULL);
-    *state = p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    place *p = *state;
-    akin_engine_close(p->engine);
-    scratch_remove(p->dir);
-    akin_free(p->dir);
-    test_free(p);
-    return 0;
+    return place_open(state, NULL);
 }
 
 static void put(akin_engine *engine, const char *attributes)
@@ -131,7 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_write_that_comes_between_is_not_lost,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(a_change_ends, setup, teardown)};
+                                        setup, place_close),
+        cmocka_unit_test_setup_teardown(a_change_ends, setup, place_close)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Duplicates: groups of links, and the whole way from files to groups. */
 #include "../../engine/dupes.h"
-#include "harness.h"
+#include "place.h"
 
 /* ---- grouping ------------------------------------------------------------------ */
 
@@ -245,28 +245,9 @@ static void test_hashes_of_what_is_gone(void **state)
 
 /* ---- from pictures to groups ------------------------------------------------------ */
 
-typedef struct {
-    char *dir;
-    akin_engine *engine;
-} place;
-
 static int setup(void **state)
 {
-    place *p = test_calloc(1, sizeof *p);
-    p->dir = scratch_make();
-    p->engine = open_engine(p->dir, STARTER);
-    *state = p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    place *p = *state;
-    akin_engine_close(p->engine);
-    scratch_remove(p->dir);
-    akin_free(p->dir);
-    test_free(p);
-    return 0;
+    return place_open(state, STARTER);
 }
 
 static void put_bytes(place *p, const char *id, const void *data, size_t size)
@@ -662,11 +643,12 @@ int main(void)
         cmocka_unit_test(test_hashes_of_what_is_gone),
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_keep_long),
-        cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_dismissed_later, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_blank, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_levels, setup, place_close),
+        cmocka_unit_test_setup_teardown(test_dismissed_later, setup,
+                                        place_close),
+        cmocka_unit_test_setup_teardown(test_blank, setup, place_close),
         cmocka_unit_test_setup_teardown(test_hashes_follow_the_items, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_pages, setup, teardown)};
+                                        place_close),
+        cmocka_unit_test_setup_teardown(test_pages, setup, place_close)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,31 +1,12 @@
 /* What is known of copies goes into the item that is kept: nothing is lost, and
  * putting back what was undoes it. */
-#include "harness.h"
+#include "place.h"
 
 #include "internal.h"
 
-typedef struct {
-    char *dir;
-    akin_engine *engine;
-} place;
-
 static int setup(void **state)
 {
-    place *p = test_calloc(1, sizeof *p);
-    p->dir = scratch_make();
-    p->engine = open_engine(p->dir, STARTER);
-    *state = p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    place *p = *state;
-    akin_engine_close(p->engine);
-    scratch_remove(p->dir);
-    akin_free(p->dir);
-    test_free(p);
-    return 0;
+    return place_open(state, STARTER);
 }
 
 static void put(place *p, const char *id, const char *caption,
@@ -238,12 +219,12 @@ static void attributes_that_cannot_be_read_are_not_wiped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_rule, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_little, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rule, setup, place_close),
+        cmocka_unit_test_setup_teardown(test_little, setup, place_close),
+        cmocka_unit_test_setup_teardown(test_refused, setup, place_close),
         cmocka_unit_test_setup_teardown(
-            attributes_that_cannot_be_read_are_refused, setup, teardown),
+            attributes_that_cannot_be_read_are_refused, setup, place_close),
         cmocka_unit_test_setup_teardown(
-            attributes_that_cannot_be_read_are_not_wiped, setup, teardown)};
+            attributes_that_cannot_be_read_are_not_wiped, setup, place_close)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
